@@ -1,0 +1,1 @@
+"""Our own question sets and figures; the program is used from outside."""

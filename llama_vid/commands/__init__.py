@@ -1,0 +1,1 @@
+"""The commands of `llama-vid`, a module for each group; nothing heavy is imported before a command runs."""
