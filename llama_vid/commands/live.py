@@ -1,0 +1,41 @@
+"""`serve` and `demo`: the live server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEFAULT_CONFIG = Path("llama-vid.yaml")
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help=f"The configuration; by default {DEFAULT_CONFIG} if it is here."
+        ),
+    ] = None,
+) -> None:
+    """Run the live server until Ctrl-C: cameras in, questions over a websocket, a page to look at."""
+    from llama_vid.config import load_config
+
+    if config is None and DEFAULT_CONFIG.is_file():
+        config = DEFAULT_CONFIG
+    settings = load_config(config)
+
+    from llama_vid.server import serve as run_server
+
+    run_server(settings)
+
+
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", envvar="DEMO_EXIT", help="Leave after the answer instead of staying up.")
+    ] = False,
+) -> None:
+    """Serve a sample video as a live camera, ask one question and print the answer."""
+    from llama_vid.demo import run_demo
+
+    run_demo(exit_after=leave)

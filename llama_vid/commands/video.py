@@ -1,0 +1,146 @@
+"""`ask`, `timeline` and `search`: a recording, taken in whole, and what is in it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llama_vid.commands.terminal import Device, Json, ModelName, busy, clock, span, watching, write_json
+from llama_vid.errors import QuestionError, SourceError
+
+if TYPE_CHECKING:
+    from llama_vid.film import Film
+    from llama_vid.llm.answer import Answer
+
+logger = logging.getLogger(__name__)
+
+Video = Annotated[str, typer.Argument(metavar="VIDEO", help="A file or a stream's URL.")]
+
+
+def check_video(video: str) -> None:
+    """Refuse a path where no file can be read, before the model is loaded for it. Raises SourceError."""
+    if "://" in video:
+        return
+    path = Path(video.removeprefix("file:"))
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder; give one video file")
+    if video.startswith(("v4l2:", "webrtc:")):
+        return
+    if not path.exists():
+        raise SourceError(f"there is no file {path}; check the path")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise SourceError(f"{path} is empty (0 bytes); record or copy it again")
+    except OSError as problem:
+        raise SourceError(f"{path} cannot be read: {problem.strerror}") from problem
+
+
+def check_text(text: str, what: str) -> None:
+    """Refuse an empty question or search text. Raises QuestionError."""
+    if not text.strip():
+        raise QuestionError(f"the {what} is empty; write it in quotes after the video")
+
+
+def open_film(video: str, model: str, device: str) -> Film:
+    """The video, taken in whole by the named model, with a progress bar; its warnings go to the log."""
+    check_video(video)
+    with busy(f"Loading the model {model}"):
+        from llama_vid.model import LLaMAVID
+
+        loaded = LLaMAVID.from_pretrained(model, device=device)
+    with watching("Watching") as progress:
+        film = loaded.open(video, progress=progress)
+    for warning in film.warnings:
+        logger.warning("%s", warning)
+    return film
+
+
+def ask(
+    video: Video,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask, in English.")],
+    as_json: Json = False,
+    model: ModelName = "mini",
+    device: Device = "auto",
+) -> None:
+    """Answer a question about a whole video."""
+    check_text(question, "question")
+    film = open_film(video, model, device)
+    if as_json:
+        write_json(film.ask(question))
+        return
+    answer: Answer | None = None
+    for piece in film.stream(question):
+        sys.stdout.write(piece.delta)
+        sys.stdout.flush()
+        answer = piece.answer or answer
+    sys.stdout.write("\n")
+    if answer is not None:
+        _print_grounds(answer)
+
+
+def _print_grounds(answer: Answer) -> None:
+    """The times that an answer rests on, each with what is seen there."""
+    if answer.evidence:
+        times = [span(item.start, item.end) for item in answer.evidence]
+        width = max(map(len, times))
+        print()
+        for time, item in zip(times, answer.evidence, strict=True):
+            print(f"  {time:>{width}}  {item.caption} ({item.score:.2f})".rstrip())
+    elif answer.timestamps:
+        print(f"\n  at {', '.join(clock(seconds) for seconds in answer.timestamps)}")
+    tokens, timing = answer.tokens, answer.timing
+    print(
+        f"{tokens.frames} frames as {tokens.video} tokens; watched in {timing.ingest_s:.1f} s, "
+        f"first token after {timing.first_token_s:.1f} s ({answer.model})",
+        file=sys.stderr,
+    )
+
+
+def timeline(
+    video: Video,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the timeline as a picture.")] = None,
+    as_json: Json = False,
+    model: ModelName = "mini",
+    device: Device = "auto",
+) -> None:
+    """Say what happens when."""
+    if plot is not None:
+        from llama_vid.commands.plot import check_target
+
+        check_target(plot)
+    spans = open_film(video, model, device).timeline()
+    if plot is not None:
+        from llama_vid.commands.plot import draw_timeline
+
+        draw_timeline(spans, plot, title=Path(video).name)
+    for item in spans:
+        if as_json:
+            write_json(item)
+        else:
+            print(f"{span(item.start, item.end):>15}  {item.caption}  (motion {item.motion:.2f})")
+    if plot is not None:
+        print(f"plot: {plot}", file=sys.stderr)
+
+
+def search(
+    video: Video,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, as a caption would say it.")],
+    as_json: Json = False,
+    model: ModelName = "mini",
+    device: Device = "auto",
+) -> None:
+    """Find the moments that match a text, best first."""
+    check_text(text, "search text")
+    matches = open_film(video, model, device).search(text)
+    if as_json:
+        write_json({"matches": matches})
+        return
+    if not matches:
+        print("no moment matches")
+    for match in matches:
+        print(f"{span(match.start, match.end):>15}  {match.score:.2f}")
