@@ -1,0 +1,120 @@
+"""A Llama decoder's forward over the weights of a transformers `LlamaForCausalLM`.
+
+The module keeps its parameters; here the query, key and value projections of a layer run as one product, and so do gate
+and up: the module's parameters become views of the joined weights, so nothing is held twice. What it computes is what the
+module computes (a test), with a KV cache of our own layout.
+Source: Touvron et al. 2023, LLaMA, https://arxiv.org/abs/2302.13971; transformers `models/llama/modeling_llama.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, rms_norm, silu
+
+from llama_vid.errors import LlamaVidError
+from llama_vid.llm.attention import causal
+from llama_vid.llm.cache import AttentionCache, KVCache
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer's weights: `qkv` ((H + 2G) d, D), `out` (D, H d), `gate_up` (2F, D), `down` (D, F), and their biases."""
+
+    input_norm: Tensor
+    qkv: Tensor
+    qkv_bias: Tensor | None
+    out: Tensor
+    out_bias: Tensor | None
+    middle_norm: Tensor
+    gate_up: Tensor
+    gate_up_bias: Tensor | None
+    down: Tensor
+    down_bias: Tensor | None
+
+
+class Decoder:
+    """The forward of a Llama-family module: embeddings in, final hidden states out."""
+
+    def __init__(self, module: Any) -> None:
+        config = module.config
+        self.heads: int = config.num_attention_heads
+        self.groups: int = config.num_key_value_heads
+        self.width: int = config.hidden_size
+        self.head_width: int = getattr(config, "head_dim", None) or self.width // self.heads
+        self.context: int = config.max_position_embeddings
+        self._epsilon: float = config.rms_norm_eps
+        self._norm: Tensor = module.model.norm.weight
+        self._layers = [_fused(layer) for layer in module.model.layers]
+        positions = torch.arange(self.context, device=self._norm.device)[None]
+        cos, sin = module.model.rotary_emb(self._norm, positions)  # (1, context, d): both halves hold the same angles
+        half = self.head_width // 2
+        self._cos, self._sin = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+
+    def new_cache(self, capacity: int) -> KVCache:
+        """An empty cache for `capacity` tokens of this model."""
+        return KVCache(
+            layers=len(self._layers), groups=self.groups, head_width=self.head_width, capacity=capacity,
+            device=self._norm.device, dtype=self._norm.dtype,
+        )  # fmt: skip
+
+    def forward(self, x: Tensor, cache: AttentionCache | None = None) -> Tensor:
+        """Hidden states (b, n, D) of embeddings x (b, n, D), which follow the cache's tokens (b = 1) and are stored there.
+
+        Raises LlamaVidError if cache and new tokens together exceed the context window.
+        """
+        batch, n, _ = x.shape
+        past = 0 if cache is None else cache.length
+        if past + n > self.context:
+            raise LlamaVidError(f"{past + n} tokens exceed the language model's context of {self.context}; "
+                                "shorten the question or lower the memory's budget")
+        cos, sin = self._cos[past : past + n], self._sin[past : past + n]
+        turned = self.heads + self.groups
+        for index, layer in enumerate(self._layers):
+            h = rms_norm(x, (self.width,), layer.input_norm, self._epsilon)
+            qkv = linear(h, layer.qkv, layer.qkv_bias)
+            qkv = qkv.view(batch, n, turned + self.groups, self.head_width).transpose(1, 2)
+            qk = _rotated(qkv[:, :turned], cos, sin)
+            q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, turned:]
+            seen = causal(q, k, v) if cache is None else cache.attend(index, q, k, v)
+            x = x + linear(seen.transpose(1, 2).reshape(batch, n, -1), layer.out, layer.out_bias)
+            h = rms_norm(x, (self.width,), layer.middle_norm, self._epsilon)
+            gate, up = linear(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+            x = x + linear(silu(gate) * up, layer.down, layer.down_bias)
+        if cache is not None:
+            cache.advance(n)
+        return rms_norm(x, (self.width,), self._norm, self._epsilon)
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions (Su et al. 2021, https://arxiv.org/abs/2104.09864): x (b, H, n, d), cos and sin (n, d / 2)."""
+    low, high = x.chunk(2, dim=-1)
+    return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
+
+
+def _fused(layer: Any) -> _Layer:
+    attention, mlp = layer.self_attn, layer.mlp
+    qkv, qkv_bias = _joined([attention.q_proj, attention.k_proj, attention.v_proj])
+    gate_up, gate_up_bias = _joined([mlp.gate_proj, mlp.up_proj])
+    return _Layer(
+        layer.input_layernorm.weight, qkv, qkv_bias, attention.o_proj.weight, attention.o_proj.bias,
+        layer.post_attention_layernorm.weight, gate_up, gate_up_bias, mlp.down_proj.weight, mlp.down_proj.bias,
+    )  # fmt: skip
+
+
+def _joined(parts: list[nn.Linear]) -> tuple[Tensor, Tensor | None]:
+    """The weights (and biases) of projections of the same input, joined by rows; the parts become views of them."""
+    weight = torch.cat([part.weight.detach() for part in parts])
+    biases = [part.bias.detach() for part in parts if part.bias is not None]
+    bias = torch.cat(biases) if biases else None
+    row = 0
+    for part in parts:
+        rows = slice(row, row + part.weight.shape[0])
+        part.weight = nn.Parameter(weight[rows], requires_grad=False)
+        if bias is not None:
+            part.bias = nn.Parameter(bias[rows], requires_grad=False)
+        row = rows.stop
+    return weight, bias

