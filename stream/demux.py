@@ -34,6 +34,8 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
     if url.kind == "rtsp":
         # TCP: UDP loses packets on busy networks and does not pass firewalls. `timeout` is the socket's, in microseconds.
         options |= {"rtsp_transport": "tcp", "timeout": str(int(read_timeout * 1e6)), "user_agent": "llama-vid"}
+        # A second of looking is enough (the session description names the format); more only delays the first picture.
+        options |= {"analyzeduration": "1000000", "fflags": "nobuffer"}
     elif url.kind == "http":
         options |= {"rw_timeout": str(int(read_timeout * 1e6)), "user_agent": "llama-vid"}
     file_format = "v4l2" if url.kind == "v4l2" else None

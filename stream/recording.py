@@ -16,6 +16,7 @@ from llama_vid.stream.frame import Frame
 from llama_vid.stream.picture import LONGEST_SIDE, Rgb, to_rgb
 from llama_vid.stream.sampling import Sample, ShownSampler
 from llama_vid.stream.skipping import GroupPlanner, Planned
+from llama_vid.stream.starts import clean_start
 from llama_vid.stream.timeline import Timeline
 from llama_vid.stream.urls import SourceUrl
 
@@ -54,7 +55,12 @@ class Recording:
         # A stamp far beyond the stated end is damage, not time that passed.
         longest_step = hold if duration is None else max(hold, duration)
         self._timeline = Timeline(step=self._frame_seconds, origin=self._origin, hole=hold, longest_step=longest_step)
-        self._planner = GroupPlanner(lambda pts: pts * self._unit - self._origin, self._sampler.first_at_or_after, hold)
+        self._planner = GroupPlanner(
+            lambda pts: pts * self._unit - self._origin,
+            self._sampler.first_at_or_after,
+            hold,
+            clean_start(stream.codec_context.name, stream.codec_context.extradata),
+        )
         self._damaged = 0
         self._latest = 0.0
         self._converted: tuple[VideoFrame, Rgb] | None = None
@@ -80,6 +86,8 @@ class Recording:
                 seen = True
                 yield self._frame(sample)
         for sample in self._sampler.finish(shown=shown):
+            if seen and self._duration is not None and sample.seconds >= self._duration - self._sampler.tolerance:
+                break  # AVI stamps pictures late by the decoder's delay: the last one would stand past the end
             seen = True
             yield self._frame(sample)
         self._warn_at_end(seen)

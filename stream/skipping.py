@@ -28,6 +28,8 @@ class PacketLike(Protocol):
     @property
     def is_discard(self) -> bool: ...
 
+    def __bytes__(self) -> bytes: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -44,14 +46,22 @@ class GroupPlanner:
     their times are only known after decoding.
     """
 
-    def __init__(self, seconds: Callable[[int], float], grid: Callable[[float], int], longest_step: float) -> None:
+    def __init__(
+        self,
+        seconds: Callable[[int], float],
+        grid: Callable[[float], int],
+        longest_step: float,
+        clean: Callable[[bytes], bool] = lambda _packet: True,
+    ) -> None:
         """`seconds` turns a stamp into media seconds, `grid` gives the first grid index at or after media seconds.
 
-        A step between key frames of more than `longest_step` seconds counts as broken stamps.
+        A step between key frames of more than `longest_step` seconds counts as broken stamps. `clean` says of a key
+        frame's bytes whether decoding can begin there; before any other, nothing may be left out.
         """
         self._seconds = seconds
         self._grid = grid
         self._longest_step = longest_step
+        self._clean = clean
         self._group: list[PacketLike] = []
         self._next: list[PacketLike] = []
         self._trusted = True
@@ -108,7 +118,7 @@ class GroupPlanner:
         if self._first is not None:  # the film's first picture stands for its first grid time wherever it lies
             wanted.add(self._first)
         last = max((i for i, packet in enumerate(self._group) if packet.pts in wanted), default=-1)
-        if any(packet.pts in wanted for packet in leading):
+        if leading or not self._clean(bytes(key)):
             last = len(self._group) - 1
         for packet in self._group[: last + 1]:
             yield Planned(packet, packet.pts in wanted)

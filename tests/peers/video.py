@@ -58,14 +58,15 @@ def make_video(
     by that many degrees, with a display matrix that turns them back.
     """
     stamps = list(times) if times is not None else [n / fps for n in range(round(seconds * fps))]
+    ticks = round(fps) if path.suffix == ".avi" else 90_000  # AVI counts pictures, it has no finer clock
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options={"preset": "ultrafast"} if options is None else options)
         width, height = size if turn % 180 == 0 else size[::-1]
         stream.width, stream.height = width, height
         chroma = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else chroma
-        stream.codec_context.time_base = Fraction(1, 90_000)
-        stream.time_base = Fraction(1, 90_000)
+        stream.codec_context.time_base = Fraction(1, ticks)
+        stream.time_base = Fraction(1, ticks)
         stream.codec_context.gop_size = group
         stream.codec_context.max_b_frames = b_frames
         stream.codec_context.thread_count = 1
@@ -74,8 +75,8 @@ def make_video(
         for stamp in stamps:
             image = np.ascontiguousarray(np.rot90(paint(round(stamp * 1000), *size), -turn // 90))
             picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-            picture.time_base = Fraction(1, 90_000)
-            picture.pts = round((stamp + start) * 90_000)
+            picture.time_base = Fraction(1, ticks)
+            picture.pts = round((stamp + start) * ticks)
             out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
     return path

@@ -1,0 +1,163 @@
+"""A live source that never gives up: RTSP, HTTP or HLS, or a capture device, read in a thread and watched from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from types import TracebackType
+from typing import Self
+
+from llama_vid.errors import EndOfStream, SourceError
+from llama_vid.stream.clock import LARGEST_DRIFT
+from llama_vid.stream.frame import Frame
+from llama_vid.stream.gate import Gate, Mailbox, post
+from llama_vid.stream.reader import Limits, Reader
+from llama_vid.stream.source import SourceState, SourceStats, StateCallback
+from llama_vid.stream.status import Status
+from llama_vid.stream.urls import parse_url
+
+logger = logging.getLogger(__name__)
+
+#: Back-off between attempts in seconds. At most 3, so that with a second for connecting and one for the next key frame
+#: pictures flow within 5 s of a camera's return.
+FIRST_WAIT, LONGEST_WAIT = 0.25, 3.0
+
+#: How often the watchdog looks, in seconds.
+_LOOK = 0.2
+
+
+def backoff(attempt: int, luck: float) -> float:
+    """Seconds to wait before try `attempt` (from 0); `luck` in 0…1 spreads many cameras out (from half to all of it)."""
+    return float(min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 10))) * (0.5 + 0.5 * luck)
+
+
+class LiveSource:
+    """A camera as a source. While it is open it connects, and connects again, for ever.
+
+    `recv` gives the newest sampled frame and waits for one; seconds are UTC epoch seconds and strictly increase over
+    reconnects, the first frame after one having `gap` set. What goes wrong is told through `on_state`, with a redacted
+    reason; nothing that the camera does raises an error.
+    """
+
+    def __init__(self, url: str, *, fps: float = 1.0, limits: Limits | None = None) -> None:
+        """Nothing is opened yet. Raises SourceError for an address or rate that cannot work."""
+        self._url = parse_url(url)
+        if self._url.kind not in ("rtsp", "http", "v4l2"):
+            raise SourceError(f"{self._url.shown} is not a live stream: open it as a file.")
+        self._fps = fps
+        self._limits = limits or Limits()
+        self._gate = Gate(fps, ahead=LARGEST_DRIFT if self._url.kind == "http" else 0.0)
+        self._status = Status(self._url.shown)
+        self._mailbox = Mailbox()
+        self._task: asyncio.Task[None] | None = None
+        self._reader: Reader | None = None
+        self._connections = 0
+        self._abandoned = 0
+        self._was_live = False
+
+    @property
+    def state(self) -> SourceState:
+        return self._status.state
+
+    @property
+    def reason(self) -> str:
+        """The redacted line that came with the latest state."""
+        return self._status.reason
+
+    @property
+    def stats(self) -> SourceStats:
+        warnings = [f"{self._abandoned} hung connections were abandoned."] if self._abandoned else []
+        return SourceStats(self._mailbox.frames, self._mailbox.dropped, max(0, self._connections - 1), warnings)
+
+    def on_state(self, callback: StateCallback) -> None:
+        """Call `callback(state, reason)`, on the event loop, on every later change."""
+        self._status.listen(callback)
+
+    async def __aenter__(self) -> Self:
+        self._mailbox = Mailbox()
+        self._task = asyncio.create_task(self._run(), name=f"live source {self._url.shown}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        self._gate.begin()
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.stop()
+            # One that hangs is left behind; it is a daemon and the gate is shut for it.
+            await asyncio.to_thread(reader.join, 1.0)
+        self._mailbox.close(EndOfStream(f"{self._url.shown} was closed."))
+        self._status.set("ended", "closed")
+
+    async def recv(self) -> Frame:
+        """The newest frame that was not taken yet. Raises EndOfStream after the source was closed."""
+        if self._task is None and self._status.state != "ended":
+            raise SourceError(f"{self._url.shown} is not open: use it as `async with`.")
+        return await self._mailbox.take()
+
+    async def _run(self) -> None:
+        try:
+            attempt = 0
+            while True:
+                self._was_live = False
+                reason = await self._connect()
+                attempt = 0 if self._was_live else attempt + 1
+                self._status.set("reconnecting", reason)
+                await asyncio.sleep(backoff(attempt, random.random()))
+        except Exception as error:  # the edge of this task: without this a bug would leave `recv` waiting for ever
+            logger.exception("The reader of %s failed", self._url.shown)
+            self._mailbox.close(SourceError(f"{self._url.shown} stopped because of an error in the program: {error!r}"))
+            self._status.set("failed", "an error in the program; see the log")
+
+    async def _connect(self) -> str:
+        """One connection from beginning to end; gives the redacted reason of its end."""
+        loop = asyncio.get_running_loop()
+        generation = self._gate.begin()
+        finished: asyncio.Future[str] = loop.create_future()
+
+        def end(reason: str) -> None:
+            if not finished.done():
+                finished.set_result(reason)
+
+        reader = Reader(
+            self._url,
+            self._gate,
+            generation,
+            fps=self._fps,
+            limits=self._limits,
+            deliver=lambda frame: void(post(loop, lambda: self._arrive(generation, frame))),
+            finish=lambda reason: void(post(loop, lambda: end(reason))),
+        )
+        self._reader = reader
+        reader.start()
+        while True:
+            done, _ = await asyncio.wait({finished}, timeout=_LOOK)
+            if done:
+                return finished.result()
+            overdue = reader.overdue(time.monotonic())
+            if overdue:
+                self._gate.begin()
+                reader.stop()
+                self._abandoned += 1
+                self._status.set("stalled", overdue)
+                return overdue
+
+    def _arrive(self, generation: int, frame: Frame) -> None:
+        if not self._gate.current(generation):
+            return
+        if not self._was_live:
+            self._was_live = True
+            self._connections += 1
+        self._status.set("live", "pictures flow")
+        self._mailbox.put(frame)
+
+
+def void(_: object) -> None:
+    """Drops a result, where a callback must give none."""
