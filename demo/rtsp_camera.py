@@ -23,7 +23,10 @@ try:
     gi.require_version("GstRtspServer", "1.0")
     from gi.repository import GLib, Gst, GstRtspServer
 except (ImportError, ValueError) as error:
-    print(f"GStreamer's RTSP server is missing ({error}): apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi", file=sys.stderr)
+    print(
+        f"GStreamer's RTSP server is missing ({error}): apt-get install gir1.2-gst-rtsp-server-1.0 python3-gi",
+        file=sys.stderr,
+    )
     sys.exit(3)
 
 ENCODERS = {
@@ -85,8 +88,9 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         self._player = player
         self.set_shared(True)
         self.set_launch(
-            f"( appsrc name=in is-live=true format=time do-timestamp=true block=false max-bytes=8000000 caps={player.caps} "
-            f"! {encoder(rate)} ! video/x-h264,profile=baseline ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )"
+            "( appsrc name=in is-live=true format=time do-timestamp=true block=false max-bytes=8000000 "
+            f"caps={player.caps} ! {encoder(rate)} ! video/x-h264,profile=baseline "
+            "! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 )"
         )
 
     def do_configure(self, media: GstRtspServer.RTSPMedia) -> None:
@@ -125,7 +129,9 @@ def serve(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a video file as a live RTSP camera.")
-    parser.add_argument("film", nargs="?", type=lambda text: Path(text).resolve(), help="any video file; none: a test picture")
+    parser.add_argument(
+        "film", nargs="?", type=lambda text: Path(text).resolve(), help="any video file; none: a test picture"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0: any free port")
     parser.add_argument("--path", default="/live")

@@ -32,7 +32,7 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
         _check_file(url)
     options = {"protocol_whitelist": url.protocols}
     if url.kind == "rtsp":
-        # TCP: UDP loses packets on busy networks and does not pass firewalls. `timeout` is the socket's, in microseconds.
+        # TCP: UDP loses packets on busy networks and does not pass firewalls. `timeout` is in microseconds.
         options |= {"rtsp_transport": "tcp", "timeout": str(int(read_timeout * 1e6)), "user_agent": "llama-vid"}
         # A second of looking is enough (the session description names the format); more only delays the first picture.
         options |= {"analyzeduration": "1000000", "fflags": "nobuffer"}
@@ -41,12 +41,16 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
     file_format = "v4l2" if url.kind == "v4l2" else None
     timeout = None if url.kind == "file" else (open_timeout, read_timeout)
     try:
-        container = av.open(url.location, mode="r", format=file_format, options=options, timeout=timeout, metadata_errors="replace")
+        container = av.open(
+            url.location, mode="r", format=file_format, options=options, timeout=timeout, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise SourceError(explain(error, url)) from None
     if _REFUSED_FORMATS & set(container.format.name.split(",")):
         container.close()
-        raise SourceError(f"{url.shown} is not a video: it holds text or raw bytes. Give a video file such as MP4, MKV or WebM.")
+        raise SourceError(
+            f"{url.shown} is not a video: it holds text or raw bytes. Give a video file such as MP4, MKV or WebM."
+        )
     return container
 
 
@@ -58,10 +62,14 @@ def video_stream(container: InputContainer, url: SourceUrl) -> VideoStream:
     films = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not films:
         what = "only sound" if container.streams.audio else "no video stream"
-        raise SourceError(f"{url.shown} holds {what}: there are no pictures to watch. Give a file or stream with video.")
+        raise SourceError(
+            f"{url.shown} holds {what}: there are no pictures to watch. Give a file or stream with video."
+        )
     stream = max(films, key=lambda film: (film.width or 0) * (film.height or 0))
     if getattr(stream, "codec_context", None) is None:
-        raise SourceError(f"{url.shown} holds video in a format that FFmpeg cannot decode here. Convert it to H.264 first.")
+        raise SourceError(
+            f"{url.shown} holds video in a format that FFmpeg cannot decode here. Convert it to H.264 first."
+        )
     return stream
 
 
@@ -82,7 +90,7 @@ def explain(error: Exception, url: SourceUrl) -> str:
         case av.error.HTTPError():
             return f"{where} answered with an HTTP error ({_reason(error, url)}): check the URL and the server."
         case ConnectionRefusedError():
-            return f"{where} refused the connection: nothing listens on that port; check the port and that the camera is on."
+            return f"{where} refused the connection: check the port, and that the camera is on."
         case av.error.ExitError() | TimeoutError():
             return f"{where} did not answer in time: check the address, the network and that the camera is on."
         case av.error.EOFError():
@@ -94,7 +102,7 @@ def explain(error: Exception, url: SourceUrl) -> str:
         case av.error.InvalidDataError() if url.kind == "rtsp":
             return f"{where} did not speak RTSP that can be understood: check the URL's port and path."
         case av.error.InvalidDataError():
-            return f"{where} is not a video that can be read (unknown format, or cut off before its index): give another file."
+            return f"{where} is not a video that can be read (unknown format, or cut off): give another file."
         case av.error.ProtocolNotFoundError():
             return f"{where} points to something that is not allowed for it (only {url.protocols.replace(',', ', ')})."
         case OSError() if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):

@@ -1,4 +1,4 @@
-"""A live source that never gives up: RTSP, HTTP or HLS, or a capture device, read in a thread and watched from outside."""
+"""A live source that never gives up: RTSP, HTTP, HLS or a capture device, read in a thread and watched from outside."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LOOK = 0.2
 
 
 def backoff(attempt: int, luck: float) -> float:
-    """Seconds to wait before try `attempt` (from 0); `luck` in 0…1 spreads many cameras out (from half to all of it)."""
+    """Seconds to wait before try `attempt` (from 0); `luck` in 0…1 spreads many cameras out (half to all of it)."""
     return float(min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 10))) * (0.5 + 0.5 * luck)
 
 

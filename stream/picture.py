@@ -36,12 +36,14 @@ def to_rgb(picture: VideoFrame, *, longest_side: int = LONGEST_SIDE, pixel_aspec
 def display_matrix(picture: VideoFrame) -> tuple[int, int, int, int] | None:
     """(a, b, c, d) of the picture's display matrix, or None where it has none.
 
-    FFmpeg's libavutil/display.h: a point (p, q) goes to (a p + c q, b p + d q), nine int32 in the order a b u c d v x y w.
+    FFmpeg's libavutil/display.h: a point (p, q) goes to (a p + c q, b p + d q); nine int32, a b u c d v x y w.
     """
-    data = picture.side_data.get(SideDataType.DISPLAYMATRIX)
-    if data is None or len(bytes(data)) < 36:
+    if SideDataType.DISPLAYMATRIX not in list(picture.side_data.keys()):
         return None
-    numbers = np.frombuffer(bytes(data)[:36], dtype="=i4")
+    data = bytes(picture.side_data[SideDataType.DISPLAYMATRIX])
+    if len(data) < 36:
+        return None
+    numbers = np.frombuffer(data[:36], dtype="=i4")
     return int(numbers[0]), int(numbers[1]), int(numbers[3]), int(numbers[4])
 
 

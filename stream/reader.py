@@ -23,7 +23,7 @@ from llama_vid.stream.urls import SourceUrl
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds that a live source may take: to open, between two packets (stall), between two pictures, to take a call."""
+    """Seconds that a live source may take: to open, between two packets (stall) or two pictures, and to take a call."""
 
     open: float = 10.0
     stall: float = 5.0
@@ -101,7 +101,9 @@ class Reader(threading.Thread):
         reason = f"{self._url.shown} ended the stream."
         try:
             self._dial()
-            with open_container(self._url, open_timeout=self._limits.open, read_timeout=2 * self._limits.stall) as container:
+            with open_container(
+                self._url, open_timeout=self._limits.open, read_timeout=2 * self._limits.stall
+            ) as container:
                 self._read(container, video_stream(container, self._url))
         except SourceError as error:
             reason = str(error)
@@ -117,7 +119,9 @@ class Reader(threading.Thread):
         try:
             socket.create_connection((host, self._url.port), timeout=self._limits.dial).close()
         except socket.gaierror:
-            raise SourceError(f"{shown} is unreachable: no host of the name {host} is known; check the address.") from None
+            raise SourceError(
+                f"{shown} is unreachable: no host of the name {host} is known; check the address."
+            ) from None
         except OSError as error:
             raise SourceError(explain(error, self._url)) from None
 

@@ -48,7 +48,9 @@ class Recording:
         self._unit = float(stream.time_base or 0) or 1 / 90_000
         self._frame_seconds = 1 / frame_rate(stream)
         hold = max(LONGEST_HOLD, 2 / fps)
-        self._sampler: ShownSampler[VideoFrame] = ShownSampler(fps, frame_seconds=self._frame_seconds, longest_hold=hold)
+        self._sampler: ShownSampler[VideoFrame] = ShownSampler(
+            fps, frame_seconds=self._frame_seconds, longest_hold=hold
+        )
         self._origin = _origin(container, stream, self._unit)
         duration = seconds_long(container, stream)
         self._duration = duration
@@ -121,7 +123,7 @@ class Recording:
                 yield Planned(packet, True)
         yield from self._planner.finish()
 
-    def _decode(self, decode: "partial[list[VideoFrame]]") -> Iterator[VideoFrame]:
+    def _decode(self, decode: partial[list[VideoFrame]]) -> Iterator[VideoFrame]:
         try:
             pictures = decode()
         except av.error.EOFError:
@@ -143,9 +145,13 @@ class Recording:
     def _warn_at_end(self, seen: bool) -> None:
         where = self._url.shown
         if not seen:
-            raise SourceError(f"{where} holds no picture that can be decoded: the file is damaged; copy or record it again.")
+            raise SourceError(
+                f"{where} holds no picture that can be decoded: the file is damaged; copy or record it again."
+            )
         if self._damaged:
-            self.warnings.append(f"{where} is damaged in {self._damaged} places: those pictures are missing or blurred.")
+            self.warnings.append(
+                f"{where} is damaged in {self._damaged} places: those pictures are missing or blurred."
+            )
         end = self._latest + self._frame_seconds
         if self._duration is not None and end < self._duration - max(1.0, 0.02 * self._duration):
             self.warnings.append(f"{where} is cut off: {end:.1f} s of {self._duration:.1f} s can be read.")

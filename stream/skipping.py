@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 #: What is held while a group is examined: 4 minutes at 25 pictures a second, and at most 64 MB of compressed video.
@@ -109,10 +110,12 @@ class GroupPlanner:
     def _close(self) -> Iterator[Planned]:
         key = self._next[0]
         leading = [packet for packet in self._next[1:] if (packet.pts or 0) < (key.pts or 0)]
-        shown = sorted({packet.pts for packet in (*self._group, *leading, key) if packet.pts is not None and not packet.is_discard})
+        shown = sorted(
+            {packet.pts for packet in (*self._group, *leading, key) if packet.pts is not None and not packet.is_discard}
+        )
         # Until a picture's successor is shown, the grid times in between are its own.
         wanted = {
-            now for now, then in zip(shown, shown[1:], strict=False)
+            now for now, then in pairwise(shown)
             if self._grid(self._seconds(now)) < self._grid(self._seconds(then))
         }  # fmt: skip
         if self._first is not None:  # the film's first picture stands for its first grid time wherever it lies

@@ -18,7 +18,7 @@ def clean_start(codec: str, extradata: bytes | None) -> Callable[[bytes], bool]:
     if codec not in ("h264", "hevc"):
         return lambda _packet: True
     h264 = codec == "h264"
-    # The configuration record of MP4 and Matroska says how long the length before each unit is; else there are start codes.
+    # The configuration record of MP4 and Matroska says how long the length before each unit is; others use start codes.
     record = extradata if extradata and extradata[0] == 1 else b""
     at = 4 if h264 else 21
     length = (record[at] & 3) + 1 if len(record) > at else 0

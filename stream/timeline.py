@@ -23,12 +23,18 @@ class Timeline:
     * Missing stamps continue at the nominal rate.
     * Small steps backward (reordering, rounding) are held at the latest time.
     * Steps backward by more than `slack` are a new beginning of the same stream: time goes on from where it was.
-    * Steps forward by more than `longest_step` are taken for broken stamps: time goes on from where it was. Smaller ones
-      are believed; those above `hole` are marked as a jump.
+    * Steps forward by more than `longest_step` are taken for broken stamps: time goes on from where it was. Smaller
+      ones are believed; those above `hole` are marked as a jump.
     """
 
     def __init__(
-        self, *, step: float = 0.04, origin: float = 0.0, slack: float = 0.5, hole: float = 60.0, longest_step: float = math.inf
+        self,
+        *,
+        step: float = 0.04,
+        origin: float = 0.0,
+        slack: float = 0.5,
+        hole: float = 60.0,
+        longest_step: float = math.inf,
     ) -> None:
         """`step` is the nominal time between two pictures, `origin` the raw stamp that stands for media second 0."""
         self._step = step

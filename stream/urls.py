@@ -75,7 +75,9 @@ def parse_url(url: str) -> SourceUrl:
     """
     text = url.strip()
     if not text or "\0" in text:
-        raise SourceError("The source's address is empty or unreadable: give a path, or an rtsp:, http:, file: or v4l2: URL.")
+        raise SourceError(
+            "The source's address is empty or unreadable: give a path, or an rtsp:, http:, file: or v4l2: URL."
+        )
     match = _SCHEME.match(text)
     scheme = match.group(1).lower() if match and not Path(text).exists() else ""
     if scheme == "":

@@ -25,7 +25,9 @@ def missing() -> str:
         check = subprocess.run([SYSTEM_PYTHON, str(SCRIPT), "--check"], capture_output=True, text=True, timeout=60)
     except subprocess.TimeoutExpired:
         return "GStreamer does not answer"
-    return "" if check.returncode == 0 else (check.stderr.strip().splitlines() or ["GStreamer's RTSP server is missing"])[-1]
+    if check.returncode == 0:
+        return ""
+    return (check.stderr.strip().splitlines() or ["GStreamer's RTSP server is missing"])[-1]
 
 
 def free_port() -> int:
@@ -35,7 +37,7 @@ def free_port() -> int:
 
 
 class RtspCamera:
-    """`with RtspCamera(film) as camera: camera.url`; `stop` kills it at once, `start` brings it back on the same port."""
+    """`with RtspCamera(film) as camera: camera.url`; `stop` kills it, `start` brings it back on the same port."""
 
     def __init__(self, film: Path | None = None, *, user: str = "", password: str = "", rate: int = 15) -> None:
         self.port = free_port()
@@ -52,7 +54,8 @@ class RtspCamera:
 
     def start(self, timeout: float = 30.0) -> None:
         """Start serving and wait until it does."""
-        line = [SYSTEM_PYTHON, str(SCRIPT), "--port", str(self.port), "--rate", str(self._rate), "--width", "320", "--height", "180"]
+        line = [SYSTEM_PYTHON, str(SCRIPT), "--port", str(self.port), "--rate", str(self._rate)]
+        line += ["--width", "320", "--height", "180"]
         if self._film is not None:
             line.append(str(self._film))
         with tempfile.TemporaryDirectory() as folder:
@@ -64,9 +67,9 @@ class RtspCamera:
             assert self._process.stdout is not None
             deadline = time.monotonic() + timeout
             while time.monotonic() < deadline and self._process.poll() is None:
-                if select.select([self._process.stdout], [], [], 0.1)[0]:
-                    if self._process.stdout.readline().startswith("ready"):
-                        return
+                readable = select.select([self._process.stdout], [], [], 0.1)[0]
+                if readable and self._process.stdout.readline().startswith("ready"):
+                    return
         self.stop()
         raise RuntimeError("The RTSP camera did not start.")
 
@@ -83,5 +86,7 @@ class RtspCamera:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

@@ -60,7 +60,11 @@ def make_video(
     stamps = list(times) if times is not None else [n / fps for n in range(round(seconds * fps))]
     ticks = round(fps) if path.suffix == ".avi" else 90_000  # AVI counts pictures, it has no finer clock
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options={"preset": "ultrafast"} if options is None else options)
+        stream = out.add_stream(
+            codec,
+            rate=Fraction(fps).limit_denominator(1001),
+            options={"preset": "ultrafast"} if options is None else options,
+        )
         width, height = size if turn % 180 == 0 else size[::-1]
         stream.width, stream.height = width, height
         chroma = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"

@@ -1,0 +1,112 @@
+"""A recording played as if it were a camera: in real time, over and over, on the live clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from os import PathLike
+from types import TracebackType
+from typing import Self
+
+from llama_vid.errors import EndOfStream, SourceError
+from llama_vid.stream.file import FileSource
+from llama_vid.stream.frame import Frame
+from llama_vid.stream.gate import Mailbox
+from llama_vid.stream.source import SourceState, SourceStats, StateCallback
+from llama_vid.stream.status import Status
+
+logger = logging.getLogger(__name__)
+
+#: How late, in seconds, a picture may be before the rest of the film is put off instead of hurried through.
+_LATEST = 1.0
+
+
+class FileCamera:
+    """Loops a video file at its own pace; seconds are UTC epoch seconds, the newest frame wins.
+
+    A file that cannot be read is an error of `recv`, unlike a camera that cannot be reached: it will not come back.
+    """
+
+    def __init__(self, url: str | PathLike[str], *, fps: float = 1.0) -> None:
+        """Nothing is opened yet. Raises SourceError for an address or rate that cannot work."""
+        self._film = FileSource(url, fps=fps)
+        self._period = 1 / fps
+        self._url = url
+        self._fps = fps
+        self._status = Status(f"looped {url}")
+        self._mailbox = Mailbox()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> SourceState:
+        return self._status.state
+
+    @property
+    def reason(self) -> str:
+        """The line that came with the latest state."""
+        return self._status.reason
+
+    @property
+    def stats(self) -> SourceStats:
+        return SourceStats(self._mailbox.frames, self._mailbox.dropped, 0, self._film.warnings)
+
+    def on_state(self, callback: StateCallback) -> None:
+        """Call `callback(state, reason)`, on the event loop, on every later change."""
+        self._status.listen(callback)
+
+    async def __aenter__(self) -> Self:
+        self._mailbox = Mailbox()
+        self._task = asyncio.create_task(self._run(), name=f"looped file {self._url}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+        self._mailbox.close(EndOfStream(f"{self._url} was closed."))
+        if self._status.state != "failed":
+            self._status.set("ended", "closed")
+
+    async def recv(self) -> Frame:
+        """The newest frame that was not taken yet. Raises SourceError when the file cannot be read."""
+        if self._task is None and self._status.state not in ("ended", "failed"):
+            raise SourceError(f"{self._url} is not open: use it as `async with`.")
+        return await self._mailbox.take()
+
+    async def _run(self) -> None:
+        # The wall is read once and then counted monotonically, so that seconds never run backward.
+        begun, epoch = time.monotonic(), time.time()
+        start = begun
+        try:
+            while True:
+                start = await self._play(start, epoch - begun)
+        except SourceError as error:
+            self._mailbox.close(error)
+            self._status.set("failed", str(error))
+        except Exception as error:  # the edge of this task: without this a bug would leave `recv` waiting for ever
+            logger.exception("The looped file %s failed", self._url)
+            self._mailbox.close(SourceError(f"{self._url} stopped because of an error in the program: {error!r}"))
+            self._status.set("failed", "an error in the program; see the log")
+
+    async def _play(self, start: float, wall: float) -> float:
+        """Play the film once from the monotonic time `start`; gives when it is over. `wall` makes epoch seconds of that."""
+        end = start
+        async with FileSource(self._url, fps=self._fps) as film:
+            self._film = film
+            while True:
+                try:
+                    frame = await film.recv()
+                except EndOfStream:
+                    return end
+                late = time.monotonic() - (start + frame.seconds)
+                if late > _LATEST:
+                    start += late
+                elif late < 0:
+                    await asyncio.sleep(-late)
+                end = start + frame.seconds + self._period
+                self._status.set("live", "playing the file in a loop")
+                self._mailbox.put(Frame(wall + start + frame.seconds, frame.image, frame.gap))

@@ -1,0 +1,237 @@
+"""WebRTC publishers as a camera: the media side of WHIP (RFC 9725) without trickle ICE."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.exceptions import InvalidAccessError, InvalidStateError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import VideoFrame
+
+from llama_vid.errors import EndOfStream, ProtocolError, SourceError
+from llama_vid.stream.frame import Frame
+from llama_vid.stream.gate import Gate, Mailbox
+from llama_vid.stream.picture import to_rgb
+from llama_vid.stream.source import SourceState, SourceStats, StateCallback
+from llama_vid.stream.status import Status
+
+logger = logging.getLogger(__name__)
+
+#: An offer of a browser with every codec it knows takes 10 kB; ten times that is refused before it is parsed.
+LONGEST_OFFER = 100_000
+
+#: What aiortc's parser and negotiation raise on offers that are no good.
+_BAD_OFFER = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    InvalidStateError,
+    InvalidAccessError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WhipAnswer:
+    """The SDP answer with all ICE candidates, and the id under which the publisher's session is ended."""
+
+    sdp: str
+    resource_id: str
+
+
+@dataclass(slots=True, eq=False)
+class _Publisher:
+    resource_id: str
+    peer: RTCPeerConnection
+    generation: int = 0
+    heard_at: float = field(default_factory=time.monotonic)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    filmed: bool = False
+
+
+class WhipIngest:
+    """One camera that a browser or any WHIP client publishes to. At most one publisher: a new one replaces the old.
+
+    Every received picture is drained (aiortc's queues have no bound), one a second is kept, the newest wins. A
+    publisher that is silent for `silence` seconds or whose connection fails is let go, and the camera waits for the
+    next one.
+    """
+
+    def __init__(self, name: str = "webrtc", *, fps: float = 1.0, silence: float = 8.0, patience: float = 15.0) -> None:
+        """`name` is for messages and logs; `patience` is how many seconds a publisher has until its first picture."""
+        self._name = name
+        self._silence, self._patience = silence, patience
+        self._gate = Gate(fps)
+        self._status = Status(f"camera {name}")
+        self._mailbox = Mailbox()
+        self._publisher: _Publisher | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._connections = 0
+        self._turn = asyncio.Lock()
+
+    @property
+    def state(self) -> SourceState:
+        return self._status.state
+
+    @property
+    def reason(self) -> str:
+        """The line that came with the latest state."""
+        return self._status.reason
+
+    @property
+    def stats(self) -> SourceStats:
+        return SourceStats(self._mailbox.frames, self._mailbox.dropped, max(0, self._connections - 1))
+
+    @property
+    def resource_id(self) -> str | None:
+        """The session of the publisher that is connected now, if any."""
+        return self._publisher.resource_id if self._publisher else None
+
+    def on_state(self, callback: StateCallback) -> None:
+        """Call `callback(state, reason)`, on the event loop, on every later change."""
+        self._status.listen(callback)
+
+    async def __aenter__(self) -> Self:
+        self._mailbox = Mailbox()
+        self._watch = asyncio.create_task(self._watch_publisher(), name=f"whip watchdog {self._name}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
+            await asyncio.wait({watch})
+        async with self._turn:
+            await self._drop(self._publisher, "the camera was closed")
+        self._mailbox.close(EndOfStream(f"The camera {self._name} was closed."))
+        self._status.set("ended", "closed")
+
+    async def recv(self) -> Frame:
+        """The newest frame that was not taken yet. Raises EndOfStream after the camera was closed."""
+        if self._watch is None and self._status.state != "ended":
+            raise SourceError(f"The camera {self._name} is not open: use it as `async with`.")
+        return await self._mailbox.take()
+
+    async def offer(self, sdp: str) -> WhipAnswer:
+        """Take a publisher in. Raises ProtocolError for an offer that is no good; the old publisher then stays."""
+        if self._watch is None:
+            raise ProtocolError(f"The camera {self._name} takes no publisher now: it is not open.", code="unavailable")
+        check_offer(sdp)
+        async with self._turn:
+            # No STUN servers: the program works offline, and asks nobody on the internet by itself.
+            publisher = _Publisher(secrets.token_urlsafe(16), RTCPeerConnection(RTCConfiguration(iceServers=[])))
+            publisher.peer.on("track", lambda track: self._take_track(publisher, track))
+            try:
+                async with asyncio.timeout(self._patience):
+                    await publisher.peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
+                    answer = await publisher.peer.createAnswer()
+                    await publisher.peer.setLocalDescription(answer)
+            except _BAD_OFFER as error:
+                await self._end(publisher)
+                why = " ".join(str(error).split())[:120] or type(error).__name__
+                raise ProtocolError(
+                    f"The SDP offer cannot be used ({why}): send a complete WebRTC offer.", param="sdp"
+                ) from None
+            except BaseException:
+                await self._end(publisher)
+                raise
+            await self._drop(self._publisher, "another publisher took over")
+            publisher.generation = self._gate.begin()
+            self._publisher = publisher
+        return WhipAnswer(publisher.peer.localDescription.sdp, publisher.resource_id)
+
+    async def close(self, resource_id: str) -> None:
+        """End the publisher's session. Raises ProtocolError (`not_found`) when there is no such session."""
+        async with self._turn:
+            publisher = self._publisher
+            if publisher is None or not secrets.compare_digest(publisher.resource_id, resource_id):
+                raise ProtocolError(f"The camera {self._name} has no such WHIP session.", code="not_found")
+            await self._drop(publisher, "the publisher said goodbye")
+
+    def _take_track(self, publisher: _Publisher, track: MediaStreamTrack) -> None:
+        film = track.kind == "video" and not publisher.filmed
+        publisher.filmed |= film
+        work = self._film(publisher, track) if film else _drain(track)
+        publisher.tasks.add(asyncio.create_task(work, name=f"whip {track.kind} {self._name}"))
+
+    async def _film(self, publisher: _Publisher, track: MediaStreamTrack) -> None:
+        while True:
+            try:
+                picture = await track.recv()
+            except MediaStreamError:
+                return
+            if not isinstance(picture, VideoFrame) or publisher is not self._publisher:
+                continue
+            publisher.heard_at = time.monotonic()
+            admitted = self._gate.admit(publisher.generation, picture.time)
+            if admitted is None:
+                continue
+            image = await asyncio.to_thread(to_rgb, picture)
+            if not self._gate.current(publisher.generation):
+                continue
+            if self._status.state != "live":
+                self._connections += 1
+                self._status.set("live", "a publisher is connected")
+            self._mailbox.put(Frame(admitted[0], image, admitted[1]))
+
+    async def _watch_publisher(self) -> None:
+        while True:
+            await asyncio.sleep(0.25)
+            publisher = self._publisher
+            if publisher is None:
+                continue
+            quiet = time.monotonic() - publisher.heard_at
+            limit = self._silence if self._status.state == "live" else self._patience
+            failed = publisher.peer.connectionState in ("failed", "closed")
+            if failed or quiet > limit:
+                reason = "the publisher's connection is lost" if failed else f"the publisher was silent for {limit:g} s"
+                async with self._turn:
+                    await self._drop(publisher, reason)
+
+    async def _drop(self, publisher: _Publisher | None, reason: str) -> None:
+        if publisher is None or publisher is not self._publisher:
+            return
+        self._publisher = None
+        self._gate.begin()
+        self._status.set("reconnecting", f"{reason}; waiting for a publisher")
+        await self._end(publisher)
+
+    @staticmethod
+    async def _end(publisher: _Publisher) -> None:
+        for task in publisher.tasks:
+            task.cancel()
+        await publisher.peer.close()
+        if publisher.tasks:
+            await asyncio.wait(publisher.tasks)
+
+
+def check_offer(sdp: str) -> None:
+    """Refuse what is no offer of video before it is parsed. Raises ProtocolError."""
+    if not sdp.strip():
+        raise ProtocolError("The WHIP request is empty: send the SDP offer as its body.", param="sdp")
+    if len(sdp) > LONGEST_OFFER:
+        raise ProtocolError(f"The SDP offer is longer than {LONGEST_OFFER} bytes.", param="sdp")
+    lines = sdp.splitlines()
+    if lines[0].strip() != "v=0":
+        raise ProtocolError("The WHIP request's body is not SDP: it must begin with v=0.", param="sdp")
+    if not any(line.startswith("m=video ") for line in lines):
+        raise ProtocolError("The SDP offer has no video (no m=video line): add a camera or screen track.", param="sdp")
+
+
+async def _drain(track: MediaStreamTrack) -> None:
+    while True:
+        try:
+            await track.recv()
+        except MediaStreamError:
+            return
