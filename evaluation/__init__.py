@@ -1,1 +1,1 @@
-"""Our own question sets and figures; the program is used from outside."""
+"""Our own question sets over real clips and photos, each beside its baselines; the program is used from outside."""

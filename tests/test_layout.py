@@ -78,12 +78,14 @@ def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> Non
         if line and not line.startswith("#"):
             name, version = line.split("==")
             pins[name.lower().replace("_", "-")] = version
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith("#"):
                 match = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9.]+)", line)
                 assert match, f"{file}: {line} is not pinned"
-                assert pins[match[1].lower().replace("_", "-")] == match[2], f"{file} and constraints.txt disagree: {line}"
+                assert pins[match[1].lower().replace("_", "-")] == match[2], (
+                    f"{file} and constraints.txt disagree: {line}"
+                )
 
 
 def test_model_parts_are_pinned_by_hash() -> None:
@@ -94,7 +96,12 @@ def test_model_parts_are_pinned_by_hash() -> None:
 
 
 def test_every_third_party_import_of_the_program_is_a_direct_requirement() -> None:
-    names = {"huggingface_hub": "huggingface-hub", "PIL": "pillow", "open_clip": "open-clip-torch", "ruamel": "ruamel.yaml"}
+    names = {
+        "huggingface_hub": "huggingface-hub",
+        "PIL": "pillow",
+        "open_clip": "open-clip-torch",
+        "ruamel": "ruamel.yaml",
+    }
     listed = set()
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         if line and not line.startswith("#"):
@@ -122,7 +129,9 @@ def test_every_third_party_import_of_the_program_is_a_direct_requirement() -> No
 def test_import_is_light(module: str) -> None:
     heavy = ("torch", "transformers", "av", "open_clip", "timm", "numpy", "matplotlib", "fastapi")
     code = f"import sys, {module}; print(*[name for name in {heavy!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert found.stdout.strip() == ""
 
 
@@ -148,7 +157,13 @@ def test_wheel_holds_real_files_at_the_mapped_names(tmp_path: Path) -> None:
     packed = subprocess.run(["tar", "c", "--exclude=__pycache__", "-C", ROOT, *names], capture_output=True, check=True)
     subprocess.run(["tar", "x", "-C", source], input=packed.stdout, check=True)
     build = "from setuptools.build_meta import build_wheel; import sys; build_wheel(sys.argv[1])"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", build, tmp_path], cwd=source, capture_output=True, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", build, tmp_path],
+        cwd=source,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
 
     import zipfile
 

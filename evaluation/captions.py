@@ -1,0 +1,99 @@
+"""`eval captions`: captions of Flickr8k test photos from the two tokens alone, by CIDEr and BLEU-4.
+
+Beside them, in the same run: one constant caption for every photo, and what people reach (each photo's first caption
+against the others), which also shows that the metric works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evaluation.caption_scores import CaptionScores, score_captions
+from evaluation.flickr import CaptionedPhoto, batches, read_split
+from evaluation.model import VideoModel
+from evaluation.retrieval import PHOTOS_A_BATCH, unit
+from evaluation.scores import spread
+
+CONSTANT = "A man in a blue shirt is standing."
+SYSTEMS = ("llama-vid", "constant", "people", "nearest")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A written caption beside one of the photo's own."""
+
+    photo: str
+    written: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionResult:
+    """The system's scores, the baselines', and a few captions to read."""
+
+    n: int
+    system: str
+    scores: CaptionScores
+    baselines: dict[str, CaptionScores] = field(default_factory=dict)
+    samples: tuple[Sample, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = {"name": "captions", "n": self.n, "system": self.system} | self.scores.to_json()
+        result["baselines"] = {name: scores.to_json() for name, scores in self.baselines.items()}
+        result["samples"] = {sample.photo: f"{sample.written} [{sample.reference}]" for sample in self.samples}
+        return result
+
+
+def nearest_captions(
+    model: VideoModel, folder: Path, photos: Sequence[CaptionedPhoto], tick: Callable[[], None]
+) -> list[str]:
+    """For each photo the first caption of the training photo that looks most like it to the image tower."""
+    known = read_split(folder, "train")
+    tower = model.bundle.tower
+    with torch.inference_mode():
+        there = np.concatenate([unit(tower.encode(batch).embedding) for batch in batches(known, PHOTOS_A_BATCH, tick)])
+        here = np.concatenate([unit(tower.encode(batch).embedding) for batch in batches(photos, PHOTOS_A_BATCH, tick)])
+    return [known[int(best)].captions[0] for best in (here @ there.T).argmax(axis=1)]
+
+
+def evaluate_captions(
+    model: VideoModel,
+    folder: Path,
+    *,
+    split: str = "test",
+    system: str = "",
+    limit: int | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> CaptionResult:
+    """Run the evaluation over a split of a Flickr8k folder; `system` measures that system alone."""
+    photos = spread(read_split(folder, split), limit)
+    references = [photo.captions for photo in photos]
+    first, others = [texts[0] for texts in references], [texts[1:] or texts for texts in references]
+
+    def scores(name: str, written: Sequence[str]) -> CaptionScores:
+        # People are scored against the other captions of the photo, everyone else against all of them.
+        return score_captions(written, others if name == "people" else references)
+
+    def write(name: str) -> list[str]:
+        if name == "constant":
+            return [CONSTANT] * len(photos)
+        if name == "people":
+            return first
+        if name == "nearest":
+            return nearest_captions(model, folder, photos, tick)
+        return [text for batch in batches(photos, PHOTOS_A_BATCH, tick) for text in model.caption_photos(batch)]
+
+    chosen = system or "llama-vid"
+    written = write(chosen)
+    baselines = {} if system else {name: scores(name, write(name)) for name in ("constant", "people")}
+    samples = [
+        Sample(photo.path.name, text, photo.captions[0])
+        for photo, text in spread(list(zip(photos, written, strict=True)), 8)
+    ]
+    return CaptionResult(len(photos), chosen, scores(chosen, written), baselines, tuple(samples))

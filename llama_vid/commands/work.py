@@ -1,0 +1,85 @@
+"""`eval`, `train` and `bench`: measuring and training, which use the program from outside."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llama_vid.commands.terminal import Device, Json, ModelName, write_json
+from llama_vid.errors import ConfigError
+
+
+def _need(package: str) -> None:
+    """The three outside packages come with a checkout and with the wheel. Raises ConfigError where one is not there."""
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"the package {package!r} is not installed here; run this command from a checkout (make setup)"
+        )
+
+
+def evaluate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="yesno, moments, retrieval or captions.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="The questions and videos; by default found through LLAMA_VID_DATA."),
+    ] = None,
+    route: Annotated[
+        str, typer.Option("--route", help="all: everything the program has; tokens: the two tokens a frame alone.")
+    ] = "all",
+    system: Annotated[
+        str, typer.Option("--system", help="Measure this system alone: a baseline's name, or llama-vid.")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, metavar="N", help="Only N of them, spread evenly.")
+    ] = None,
+    as_json: Json = False,
+    model: ModelName = "mini",
+    device: Device = "auto",
+) -> None:
+    """Measure the model on a question set, beside its baselines."""
+    _need("evaluation")
+    from evaluation.report import print_table
+    from evaluation.run import Options, check, run
+
+    options = Options(name=name, folder=folder, route=route, system=system, limit=limit, model=model, device=device)
+    result = run(check(options))
+    if as_json:
+        write_json(result.to_json())
+    else:
+        print_table(result)
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, its name, or all.")],
+    as_json: Json = False,
+) -> None:
+    """Run a training recipe; an interrupted run goes on where it stopped."""
+    _need("training")
+    from training.run import run_recipe
+
+    report = run_recipe(recipe)
+    if as_json:
+        write_json(report)
+    else:
+        for key, value in report.items():
+            print(f"{key}: {value}")
+
+
+def bench(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="cold_start, hour, or all.")],
+    runs: Annotated[int | None, typer.Option("--runs", min=1, metavar="N", help="How often to measure.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a figure of the README, with the floor measured in the same run."""
+    _need("benchmarks")
+    from benchmarks.run import run_benchmarks
+    from evaluation.report import print_table
+
+    for result in run_benchmarks(name, runs=runs):
+        if as_json:
+            write_json(result.to_json())
+        else:
+            print_table(result)
