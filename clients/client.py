@@ -1,0 +1,242 @@
+"""A small typed client of `GET /ws` for asyncio programs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Self
+from urllib.parse import urlsplit, urlunsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from llama_vid.clients.protocol import (
+    MAX_MESSAGE_BYTES,
+    ClientMessage,
+    Error,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseCreated,
+    ResponseDone,
+    ServerMessage,
+    SessionCreated,
+    SessionUpdate,
+    StreamStatus,
+    TextDelta,
+    read_server_message,
+)
+from llama_vid.errors import LlamaVidError, ProtocolError
+
+#: Status changes kept for a reader that is late: hours of a camera that comes and goes. The oldest go first.
+STATUS_KEPT = 256
+
+
+class ConnectionLost(LlamaVidError):
+    """The server cannot be reached, or the connection to it ended; the text has the close code, if there was one."""
+
+    code = "connection_lost"
+
+
+class RequestRefused(ProtocolError):
+    """The server answered with `error`; `code` and `param` are the server's."""
+
+
+class ResponseFailed(LlamaVidError):
+    """The server could not finish an answer."""
+
+    def __init__(self, done: ResponseDone) -> None:
+        super().__init__(done.error.message if done.error else f"The response ended as {done.status}.")
+        self.code = done.error.code if done.error else done.status
+        self.done = done
+
+
+class Client:
+    """One connection, made by `async with Client.connect(url) as client`. Several questions may be open at once."""
+
+    def __init__(self, socket: ClientConnection, session: SessionCreated) -> None:
+        self.session = session
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._asked: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
+        self._answering: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
+        self._statuses: asyncio.Queue[StreamStatus | None] = asyncio.Queue()
+        self._states: dict[str, StreamStatus] = {}
+        self._lost: LlamaVidError | None = None
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, url: str, *, timeout_s: float = 10.0) -> AsyncIterator[Self]:
+        """Connects to a server, `http://host:port` or `ws://host:port/ws`, and leaves it at the end of the block.
+
+        Raises ConnectionLost when the server cannot be reached, refuses, or does not speak this protocol.
+        """
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+        path = "/ws" if parts.path in ("", "/") else parts.path
+        address = urlunsplit((scheme, parts.netloc, path, parts.query, ""))
+        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        try:
+            socket = await connect(
+                address,
+                open_timeout=timeout_s,
+                max_size=MAX_MESSAGE_BYTES,
+                compression=None,
+                # A proxy from the environment must not be asked for this very machine.
+                proxy=None if local else True,
+            )
+        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as problem:
+            shown = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+            raise ConnectionLost(f"No connection to the server at {shown}: {problem}; is it running?") from None
+        async with socket:
+            client = cls(socket, await cls._greeting(socket, timeout_s))
+            reader = asyncio.create_task(client._read(), name="llama-vid-client-reader")
+            try:
+                yield client
+            finally:
+                reader.cancel()
+                await asyncio.wait([reader])
+
+    @property
+    def states(self) -> dict[str, StreamStatus]:
+        """The newest status of each camera."""
+        return dict(self._states)
+
+    async def ask(
+        self, camera: str | list[str], question: str, *, conversation: str | None = None
+    ) -> AsyncGenerator[str, None]:
+        """Asks about a camera, or several, and yields the answer's text as it comes; leaving the loop early cancels it.
+
+        Raises RequestRefused, ResponseFailed or ConnectionLost.
+        """
+        async with contextlib.aclosing(self.events(camera, question, conversation=conversation)) as events:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    yield event.delta
+
+    async def answer(self, camera: str | list[str], question: str, *, conversation: str | None = None) -> ResponseDone:
+        """Asks and waits for the whole answer with its times and evidence. Raises as `ask` does."""
+        async with contextlib.aclosing(self.events(camera, question, conversation=conversation)) as events:
+            async for event in events:
+                if isinstance(event, ResponseDone):
+                    return event
+        raise ConnectionLost("The answer ended without response.done.")
+
+    async def events(
+        self, camera: str | list[str], question: str, *, conversation: str | None = None
+    ) -> AsyncGenerator[ResponseCreated | TextDelta | ResponseDone, None]:
+        """Asks and yields every message about the response: created, deltas, done. Raises as `ask` does."""
+        event_id = f"ask_{next(self._numbers)}"
+        one, many = (camera, None) if isinstance(camera, str) else (None, camera)
+        inbox: asyncio.Queue[ServerMessage | LlamaVidError] = asyncio.Queue()
+        self._asked[event_id] = inbox
+        response_id: str | None = None
+        try:
+            await self._send(
+                ResponseCreate(
+                    event_id=event_id, camera=one, cameras=many, question=question, conversation=conversation
+                )
+            )
+            while True:
+                message = await self._next(inbox)
+                if isinstance(message, ResponseCreated):
+                    response_id = message.response_id
+                    yield message
+                elif isinstance(message, TextDelta):
+                    yield message
+                elif isinstance(message, ResponseDone):
+                    response_id = None
+                    if message.status == "failed":
+                        raise ResponseFailed(message)
+                    yield message
+                    return
+        finally:
+            self._asked.pop(event_id, None)
+            if response_id is not None:
+                self._answering.pop(response_id, None)
+                with contextlib.suppress(ConnectionLost):
+                    await self.cancel(response_id)
+
+    async def cancel(self, response_id: str) -> None:
+        """Asks the server to end a response; its `response.done` then says `cancelled`. Raises ConnectionLost."""
+        await self._send(ResponseCancel(response_id=response_id))
+
+    async def choose(self, cameras: list[str]) -> None:
+        """Limits `statuses` to these cameras; their newest states follow. Raises ConnectionLost."""
+        await self._send(SessionUpdate(cameras=cameras))
+
+    async def statuses(self) -> AsyncIterator[StreamStatus]:
+        """Every change of a camera's state, the present states first; ends when the connection does."""
+        while (status := await self._statuses.get()) is not None:
+            yield status
+        self._statuses.put_nowait(None)  # for the next one who asks
+
+    @staticmethod
+    async def _greeting(socket: ClientConnection, timeout_s: float) -> SessionCreated:
+        try:
+            async with asyncio.timeout(timeout_s):
+                first = read_server_message(str(await socket.recv()))
+        except (TimeoutError, ConnectionClosed, ProtocolError) as problem:
+            raise ConnectionLost(f"The server did not greet with session.created ({type(problem).__name__}).") from None
+        if not isinstance(first, SessionCreated):
+            raise ConnectionLost("The server did not greet with session.created; is this a llama-vid server?")
+        return first
+
+    async def _next(self, inbox: asyncio.Queue[ServerMessage | LlamaVidError]) -> ServerMessage:
+        if self._lost is not None and inbox.empty():
+            raise self._lost
+        message = await inbox.get()
+        if isinstance(message, LlamaVidError):
+            raise message
+        return message
+
+    async def _send(self, message: ClientMessage) -> None:
+        try:
+            await self._socket.send(message.model_dump_json(exclude_none=True))
+        except ConnectionClosed as end:
+            raise self._ended(end) from None
+
+    async def _read(self) -> None:
+        try:
+            async for text in self._socket:
+                message = read_server_message(text if isinstance(text, str) else text.decode())
+                if message is not None:
+                    self._deliver(message)
+            self._lost = self._ended(None)
+        except ConnectionClosed as end:
+            self._lost = self._ended(end)
+        except (ProtocolError, UnicodeDecodeError) as problem:
+            self._lost = ConnectionLost(str(problem))
+        finally:
+            lost = self._lost or ConnectionLost("The connection was closed by this program.")
+            self._lost = lost
+            for inbox in (*self._asked.values(), *self._answering.values()):
+                inbox.put_nowait(lost)
+            self._statuses.put_nowait(None)
+
+    def _ended(self, end: ConnectionClosed | None) -> ConnectionLost:
+        close = (end.rcvd if end is not None else None) or getattr(self._socket.protocol, "close_rcvd", None)
+        how = f"code {close.code} {close.reason}".strip() if close else "without a goodbye"
+        return ConnectionLost(f"The server closed the connection ({how}); connect again.")
+
+    def _deliver(self, message: ServerMessage) -> None:
+        if isinstance(message, StreamStatus):
+            self._states[message.camera] = message
+            if self._statuses.qsize() >= STATUS_KEPT:
+                self._statuses.get_nowait()
+            self._statuses.put_nowait(message)
+        elif isinstance(message, ResponseCreated):
+            inbox = self._asked.pop(message.event_id or "", None)
+            if inbox is not None:
+                self._answering[message.response_id] = inbox
+                inbox.put_nowait(message)
+        elif isinstance(message, (TextDelta, ResponseDone)):
+            done = isinstance(message, ResponseDone)
+            inbox = (self._answering.pop if done else self._answering.get)(message.response_id, None)
+            if inbox is not None:
+                inbox.put_nowait(message)
+        elif isinstance(message, Error):
+            inbox = self._asked.pop(message.event_id or "", None)
+            if inbox is not None:
+                inbox.put_nowait(RequestRefused(message.message, code=message.code, param=message.param))

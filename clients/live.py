@@ -1,0 +1,44 @@
+"""What the websocket needs of the cameras: two protocols, which the composition root fulfils with real sessions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from llama_vid.llm.answer import AnswerPiece
+
+#: Called with camera, state and a redacted reason, in the event loop's thread.
+StatusListener = Callable[[str, str, str], None]
+
+
+class AskableCamera(Protocol):
+    """A camera that is being watched."""
+
+    def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
+        """Streams an answer about what was seen so far; closing the iterator cancels it."""
+
+
+class CameraDirectory(Protocol):
+    """All cameras of the server, as the websocket sees them."""
+
+    @property
+    def model_name(self) -> str | None:
+        """The model's name, None while it loads."""
+
+    def names(self) -> list[str]:
+        """The cameras' names, sorted."""
+
+    def status(self, name: str) -> tuple[str, str]:
+        """State and reason of a camera. Raises ProtocolError with code no_such_camera."""
+
+    def askable(self, name: str) -> AskableCamera:
+        """The camera, to be asked. Raises ProtocolError with code no_such_camera, not_ready or camera_failed."""
+
+    def listen(self, listener: StatusListener) -> Callable[[], None]:
+        """Calls `listener` on every change of state from now on; the returned function ends that."""
+
+
+def frame_url(camera: str, seconds: float) -> str:
+    """The path of the picture that `camera` showed at `seconds`, to the millisecond."""
+    text = f"{seconds:.3f}".rstrip("0").rstrip(".")
+    return f"/api/cameras/{camera}/frames/{text}.jpg"

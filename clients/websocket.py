@@ -1,0 +1,169 @@
+"""The server's side of `GET /ws`: one `serve_client` per connection, a reader, a writer and a task per question."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from llama_vid.clients.live import CameraDirectory
+from llama_vid.clients.outbox import PATIENCE_S, Outbox, Overloaded, drain
+from llama_vid.clients.protocol import (
+    CLOSE_INTERNAL,
+    CLOSE_OVERLOAD,
+    BadMessage,
+    Error,
+    ResponseCancel,
+    ResponseCreate,
+    ResponseCreated,
+    SessionCreated,
+    SessionUpdate,
+    StreamStatus,
+    read_client_message,
+)
+from llama_vid.clients.question import clean_question
+from llama_vid.clients.response import Response
+from llama_vid.errors import ProtocolError
+
+logger = logging.getLogger(__name__)
+
+#: Questions that one client may have open at once: what one batch of the model decodes together.
+MAX_RESPONSES = 8
+
+
+async def serve_client(websocket: WebSocket, cameras: CameraDirectory, *, patience_s: float = PATIENCE_S) -> None:
+    """Serves one websocket until either side leaves; whatever the client asked is cancelled then.
+
+    Closes with 1013 when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
+    """
+    await websocket.accept()
+    connection = Connection(cameras)
+    try:
+        await connection.run(websocket, patience_s)
+    except* WebSocketDisconnect:
+        pass
+    except* Overloaded as slow:
+        logger.warning("Websocket %s closed: %s", connection.session_id, slow.exceptions[0])
+        await _close(websocket, CLOSE_OVERLOAD, "the client reads too slowly")
+    except* Exception:
+        logger.exception("Websocket %s failed", connection.session_id)
+        await _close(websocket, CLOSE_INTERNAL, "internal error")
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    """Closes without waiting for a client that does not read (see `llama_vid.listener`)."""
+    close_now: Callable[[int, str], None] | None = websocket.scope.get("state", {}).get("close_now")
+    if close_now is not None:
+        close_now(code, reason)
+    else:
+        await websocket.close(code, reason)
+
+
+class Connection:
+    """The state of one client: what it listens to and what it has asked."""
+
+    def __init__(self, cameras: CameraDirectory) -> None:
+        self.session_id = f"sess_{secrets.token_hex(8)}"
+        self._cameras = cameras
+        self._outbox = Outbox()
+        self._chosen: list[str] | None = None  # None: every camera, also those that come later
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, websocket: WebSocket, patience_s: float) -> None:
+        """Reads and answers until the client leaves. Raises an ExceptionGroup, of Overloaded for a slow client."""
+        names = self._cameras.names()
+        self._outbox.put(SessionCreated(session_id=self.session_id, cameras=names, model=self._cameras.model_name))
+        for name in names:
+            self._tell(name, *self._cameras.status(name))
+        stop_listening = self._cameras.listen(self._tell)
+        try:
+            async with asyncio.TaskGroup() as group:
+                send = drain(self._outbox, websocket.send_text, patience_s=patience_s)
+                writer = group.create_task(send, name=f"{self.session_id}-writer")
+                try:
+                    while (event := await websocket.receive())["type"] == "websocket.receive":
+                        self._take(event, group)
+                finally:
+                    for task in (writer, *self._running.values()):
+                        task.cancel()
+        finally:
+            stop_listening()
+
+    def _tell(self, camera: str, state: str, reason: str) -> None:
+        if self._chosen is None or camera in self._chosen:
+            self._outbox.put(StreamStatus(camera=camera, state=state, reason=reason))
+
+    def _take(self, event: Any, group: asyncio.TaskGroup) -> None:
+        """One message. What is wrong with it is answered with an `error` and ends nothing."""
+        event_id: str | None = None
+        try:
+            text = event.get("text")
+            if text is None:
+                raise BadMessage("Binary messages are not taken; send JSON as text.", code="binary_message")
+            message = read_client_message(text)
+            event_id = message.event_id
+            match message:
+                case SessionUpdate():
+                    self._choose(message)
+                case ResponseCreate():
+                    self._create(message, group)
+                case ResponseCancel():
+                    self._cancel(message)
+        except ProtocolError as problem:
+            if isinstance(problem, BadMessage):
+                event_id = problem.event_id
+            self._outbox.put(Error(event_id=event_id, code=problem.code, message=str(problem), param=problem.param))
+
+    def _choose(self, message: SessionUpdate) -> None:
+        chosen = list(dict.fromkeys(message.cameras))
+        states = [(name, *self._cameras.status(name)) for name in chosen]
+        self._chosen = chosen
+        for name, state, reason in states:
+            self._tell(name, state, reason)
+
+    def _create(self, message: ResponseCreate, group: asyncio.TaskGroup) -> None:
+        question = clean_question(message.question)
+        cameras = [(name, self._cameras.askable(name)) for name in self._named(message)]
+        if len(self._running) >= MAX_RESPONSES:
+            raise ProtocolError(
+                f"{MAX_RESPONSES} questions are open already; wait for one to end, or cancel one.",
+                code="too_many_responses",
+            )
+        response = Response(f"resp_{secrets.token_hex(8)}", cameras, self._outbox.put)
+        self._outbox.put(ResponseCreated(response_id=response.response_id, event_id=message.event_id))
+        # A conversation is this client's own: two clients that pick the same name must not read each other's.
+        conversation = f"{self.session_id}/{message.conversation}" if message.conversation else None
+        task = group.create_task(response.run(question, conversation), name=response.response_id)
+        self._running[response.response_id] = task
+        # Said in the callback, since a task that is cancelled before its first step never runs any of its own code.
+        task.add_done_callback(lambda _: self._finish(response))
+
+    def _named(self, message: ResponseCreate) -> list[str]:
+        if message.camera is not None:
+            return [message.camera]
+        if message.cameras is not None:
+            return list(dict.fromkeys(message.cameras))
+        names = self._cameras.names() if self._chosen is None else self._chosen
+        if len(names) != 1:
+            raise ProtocolError(
+                f"The question names no camera and there are {len(names)}; give camera or cameras.",
+                code="invalid_request",
+                param="camera",
+            )
+        return list(names)
+
+    def _cancel(self, message: ResponseCancel) -> None:
+        task = self._running.get(message.response_id)
+        if task is None:
+            raise ProtocolError(
+                "No such response is running; it may be over already.", code="response_not_active", param="response_id"
+            )
+        task.cancel()
+
+    def _finish(self, response: Response) -> None:
+        del self._running[response.response_id]
+        self._outbox.put(response.done())

@@ -1,0 +1,196 @@
+"""The cameras of a running server: each in its own task, started, replaced and removed without touching the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llama_vid.clients.live import StatusListener
+from llama_vid.errors import ConfigError, LlamaVidError, ProtocolError
+from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
+from llama_vid.settings import CameraSettings
+from llama_vid.stream.urls import redact_text
+
+logger = logging.getLogger(__name__)
+
+#: A camera that could not be opened is tried again after 2 s, then ever later, up to 60 s: a camera boots in a minute.
+RETRY_FIRST_S, RETRY_MOST_S = 2.0, 60.0
+
+
+@dataclass(slots=True, eq=False)
+class Camera:
+    """One camera as the desk knows it. `session` is None until the model is there and the source was opened."""
+
+    name: str
+    settings: CameraSettings
+    ingest: Ingest | None
+    state: str = "connecting"
+    reason: str = ""
+    session: LiveSession | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class CameraDesk:
+    """Owns the cameras from `async with` to its end. All methods run in the event loop's thread."""
+
+    def __init__(self, make_ingest: IngestMaker) -> None:
+        self._make_ingest = make_ingest
+        self._cameras: dict[str, Camera] = {}
+        self._listeners: list[StatusListener] = []
+        self._model: asyncio.Future[LiveModel] | None = None
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> CameraDesk:
+        self._model = asyncio.get_running_loop().create_future()
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for camera in self._cameras.values():
+            if camera.task is not None:
+                camera.task.cancel()
+        await self._group.__aexit__(None, None, None)
+
+    def use_model(self, model: LiveModel) -> None:
+        """Gives the loaded model to the cameras that wait for it."""
+        if self._model is None or self._model.done():
+            raise RuntimeError("the desk is not open, or has its model already")
+        self._model.set_result(model)
+
+    @property
+    def model_name(self) -> str | None:
+        """The loaded model's name."""
+        return self._model.result().name if self._model is not None and self._model.done() else None
+
+    def names(self) -> list[str]:
+        """The cameras' names, sorted."""
+        return sorted(self._cameras)
+
+    def camera(self, name: str) -> Camera:
+        """One camera. Raises ProtocolError with code no_such_camera."""
+        found = self._cameras.get(name)
+        if found is None:
+            known = ", ".join(self.names()[:20]) or "there are none yet"
+            raise ProtocolError(f"No camera {name[:64]!r}; known: {known}.", code="no_such_camera", param="camera")
+        return found
+
+    def status(self, name: str) -> tuple[str, str]:
+        """State and reason of a camera. Raises ProtocolError with code no_such_camera."""
+        camera = self.camera(name)
+        return camera.state, camera.reason
+
+    def askable(self, name: str) -> LiveSession:
+        """The camera's session. Raises ProtocolError with code no_such_camera, not_ready or camera_failed."""
+        camera = self.camera(name)
+        if camera.session is not None:
+            return camera.session
+        if self.model_name is None:
+            raise ProtocolError("The model is still loading; ask again in some seconds.", code="not_ready")
+        if camera.state == "failed":
+            raise ProtocolError(f"Camera {name!r} failed: {camera.reason}", code="camera_failed", param="camera")
+        raise ProtocolError(
+            f"Camera {name!r} is not open yet; ask again in some seconds.", code="not_ready", param="camera"
+        )
+
+    def listen(self, listener: StatusListener) -> Callable[[], None]:
+        """Calls `listener(camera, state, reason)` on every change; the returned function ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def add(self, name: str, settings: CameraSettings) -> Camera:
+        """Starts a camera. Raises ProtocolError with code camera_exists."""
+        if name in self._cameras:
+            raise ProtocolError(
+                f"There is a camera {name!r} already; delete it first.", code="camera_exists", param="id"
+            )
+        ingest = self._make_ingest(name, settings.fps) if settings.publishable else None
+        camera = Camera(name, settings, ingest)
+        self._cameras[name] = camera
+        camera.task = self._group.create_task(self._keep(camera), name=f"camera-{name}")
+        return camera
+
+    async def remove(self, name: str) -> None:
+        """Stops a camera and waits until it is closed. Raises ProtocolError with code no_such_camera."""
+        camera = self.camera(name)
+        del self._cameras[name]
+        if camera.task is not None:
+            camera.task.cancel()
+            await asyncio.wait([camera.task])
+        if name not in self._cameras:
+            self._tell(camera, "removed", "")
+
+    async def apply(self, old: dict[str, CameraSettings], new: dict[str, CameraSettings]) -> list[str]:
+        """Goes from one configuration's cameras to another's and says what was done; unchanged ones go on undisturbed.
+
+        Cameras that were added over the network stay, unless the file now has one of the same name.
+        """
+        done = []
+        for name in sorted(old.keys() | new.keys()):
+            if old.get(name) == new.get(name):
+                continue
+            if name in self._cameras and (name in old or name in new):
+                await self.remove(name)
+            if name in new:
+                self.add(name, new[name])
+            done.append(f"{name} {'removed' if name not in new else 'changed' if name in old else 'added'}")
+        return done
+
+    async def _keep(self, camera: Camera) -> None:
+        """Watches one camera until cancelled, opening it again when that fails. Nothing it meets reaches the others."""
+        pause = RETRY_FIRST_S
+        if self.model_name is None:
+            self._tell(camera, "connecting", "waiting for the model to load")
+        assert self._model is not None
+        model = await asyncio.shield(self._model)
+        while True:
+            try:
+                await self._watch(camera, model)
+            except ConfigError as problem:
+                self._fail(camera, problem)
+                return  # trying again cannot mend it
+            except LlamaVidError as problem:
+                self._fail(camera, problem)
+            except Exception as problem:  # the edge of the process towards one camera
+                logger.exception("Camera %s failed", camera.name)
+                self._fail(camera, problem)
+            finally:
+                camera.session = None
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RETRY_MOST_S)
+            self._tell(camera, "connecting", "trying again")
+
+    async def _watch(self, camera: Camera, model: LiveModel) -> None:
+        settings, loop = camera.settings, asyncio.get_running_loop()
+        source = camera.ingest if camera.ingest is not None else settings.url.get_secret_value()
+        opened = model.watch(source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for)
+        async with opened as session:
+
+            def tell(state: str, reason: str) -> None:
+                if camera.session is session:
+                    self._tell(camera, state, reason)
+
+            def tell_from_anywhere(state: str, reason: str) -> None:
+                loop.call_soon_threadsafe(tell, str(state), reason)  # a source may tell from its reader thread
+
+            camera.session = session
+            session.on_state(tell_from_anywhere)
+            self._tell(camera, str(session.state), "")
+            await asyncio.Event().wait()  # until the camera's task is cancelled
+
+    def _fail(self, camera: Camera, problem: Exception) -> None:
+        if isinstance(problem, LlamaVidError):
+            reason = redact_text(str(problem), camera.settings.url.get_secret_value())
+        else:
+            reason = "an internal error; the server's log has it"
+        self._tell(camera, "failed", reason)
+
+    def _tell(self, camera: Camera, state: str, reason: str) -> None:
+        if (state, reason) == (camera.state, camera.reason):
+            return
+        camera.state, camera.reason = state, reason
+        level = logging.WARNING if state in ("failed", "stalled") else logging.INFO
+        logger.log(level, "Camera %s: %s%s", camera.name, state, f" ({reason})" if reason else "")
+        for listener in list(self._listeners):
+            listener(camera.name, state, reason)

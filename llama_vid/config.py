@@ -1,0 +1,183 @@
+"""Reads `llama-vid.yaml`: every mistake is one line that names the file, the line, the key, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from llama_vid.errors import ConfigError
+from llama_vid.settings import CameraSettings, Config, ServerSettings
+
+__all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "load_config"]
+
+logger = logging.getLogger(__name__)
+
+Loc = Sequence[str | int]
+#: Nobody writes a longer file by hand; it bounds what a wrong path (a video, say) can cost.
+MAX_FILE_BYTES = 1_000_000
+
+
+def load_config(path: str | Path | None = None) -> Config:
+    """The settings of a YAML file with the environment (`LLAMA_VID_…`) laid over it, or the environment's alone.
+
+    Keys whose feature does not exist yet are logged as warnings, once per load.
+    Raises ConfigError: the file cannot be read, is not YAML, or says something that is unknown or not allowed.
+    """
+    if path is None:
+        tree, source = CommentedMap(), "environment"
+    else:
+        tree, source = _read(Path(path)), Path(path).name
+    try:
+        config = Config(**_plain(tree))
+    except ValidationError as problem:
+        errors = problem.errors(include_url=False, include_input=False)
+        raise ConfigError("; ".join(_explain_all(errors, tree, source))) from None
+    except SettingsError as problem:
+        raise ConfigError(f"environment: {problem}; give that variable as JSON, or set its parts one by one") from None
+    config._file = Path(path) if path is not None else None
+    for loc in config.unsupported():
+        logger.warning("%s: '%s' is not yet supported: ignored", _place(loc, tree, source), ".".join(map(str, loc)))
+    return config
+
+
+def check_bind(server: ServerSettings) -> None:
+    """Refuses to open the port to other machines while there is no sign-in. Raises ConfigError."""
+    if not server.loopback:
+        raise ConfigError(
+            f"server.host {server.host} is reachable from other machines, and sign-in by token does not exist yet; "
+            "set server.host to 127.0.0.1 and reach it through an SSH tunnel or a proxy that asks for a password"
+        )
+
+
+def _read(path: Path) -> CommentedMap:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path.name}: larger than {MAX_FILE_BYTES} bytes, so not a configuration file")
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read ({problem.strerror}); give an existing file with --config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name}: is not UTF-8 text; give a YAML file") from None
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{path.name}{line}: not valid YAML: {_first_line(problem.problem)}") from None
+    except (YAMLError, ValueError) as problem:
+        raise ConfigError(f"{path.name}: not valid YAML: {_first_line(str(problem))}") from None
+    if tree is None:
+        return CommentedMap()
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(f"{path.name}:1: the file must be sections such as 'server:' and 'cameras:'")
+    return tree
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "unreadable").strip().splitlines()[0]
+
+
+def _plain(node: Any) -> Any:
+    """The tree as plain dicts and lists, keys as text (`cameras: {1: …}`)."""
+    if isinstance(node, CommentedMap):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, CommentedSeq):
+        return [_plain(value) for value in node]
+    return node
+
+
+def _walk(loc: Loc, tree: Any) -> tuple[int | None, int]:
+    """The line (from 1) of the deepest part of `loc` that the file has, and how many parts it has."""
+    line: int | None = None
+    node = tree
+    for depth, part in enumerate(loc):
+        if isinstance(node, CommentedMap):
+            key = next((key for key in node if str(key) == str(part)), None)
+            if key is None:
+                return line, depth
+            line = int(node.lc.key(key)[0]) + 1
+            node = node[key]
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = int(node.lc.item(part)[0]) + 1
+            node = node[part]
+        else:
+            return line, depth
+    return line, len(loc)
+
+
+def _place(loc: Loc, tree: Any, source: str) -> str:
+    line, _ = _walk(loc, tree)
+    return "environment" if line is None else f"{source}:{line}"
+
+
+def _explain_all(errors: Sequence[ErrorDetails], tree: Any, source: str) -> list[str]:
+    """One text for each wrong key, in the order of the file."""
+    found: dict[tuple[str | int, ...], tuple[int, str, list[str]]] = {}
+    for error in errors:
+        # pydantic names the branch of a union in its path ("memory", "context_tokens", "int"); the file does not.
+        loc = tuple(part for part in error["loc"] if part not in ("int", "literal['auto']", "constrained-int"))
+        line, _ = _walk(loc, tree)
+        variable = _variable(loc)
+        place = variable if variable else _place(loc, tree, source)
+        found.setdefault(loc, (line or 0, place, []))[2].append(_explain(error, loc))
+    lines = []
+    for _, place, (first, *others) in sorted(found.values(), key=lambda item: item[0]):
+        lines.append(" or ".join([f"{place}: {first}", *(text.split("': ", 1)[-1] for text in others)]))
+    return lines
+
+
+def _variable(loc: Loc) -> str | None:
+    """The environment variable that sets `loc`, when there is one: it wins over the file."""
+    for depth in (2, 1):
+        name = "LLAMA_VID_" + "_".join(str(part) for part in loc[:depth]).upper()
+        for key in os.environ:
+            if key.upper() == name:
+                return f"environment {key}"
+    return None
+
+
+def _explain(error: ErrorDetails, loc: Loc) -> str:
+    name = ".".join(str(part) for part in loc)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(loc[:-1])
+        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
+        return f"unknown key '{loc[-1]}'; {hint}"
+    if error["type"] == "missing":
+        return f"'{name}' is missing; add it"
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"'{name}' must be a section with keys under it: {', '.join(_known_keys(loc))}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"'{name}': {message[:1].lower() + message[1:]}"
+
+
+def _known_keys(loc: Loc) -> list[str]:
+    """The keys that the section at `loc` may have, as they are written in the file."""
+    model: type[BaseModel] = Config
+    for part in loc:
+        if isinstance(part, str) and part in model.model_fields:
+            found = _model_in(model.model_fields[part].annotation)
+            if found is not None:
+                model = found
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in get_args(annotation):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,125 @@
+"""The port itself: uvicorn on the `websockets` library, with goodbyes that reach, or end, clients that do not read."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import ProtocolError as ClosedAlready
+from websockets.http11 import Request
+
+from llama_vid.clients.protocol import CLOSE_SHUTDOWN, MAX_MESSAGE_BYTES
+from llama_vid.settings import ServerSettings
+
+#: After a goodbye, a client has this long to read it before the connection is cut; a page reacts in milliseconds.
+GOODBYE_S = 2.0
+#: What the kernel may hold for a client that does not read. Linux would grow it to 4 MB, and a slow client would look
+#: fast for minutes; 64 KiB is some 500 messages.
+SEND_BUFFER_BYTES = 65_536
+#: After the goodbyes, requests that are still running have this long at shutdown.
+SHUTDOWN_S = 5
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A websocket that can be closed at once: ASGI's close waits until the client has read everything before it."""
+
+    def handle_connect(self, event: Request) -> None:
+        """As uvicorn's, and gives the application `close_now(code, reason)` in the connection's state."""
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            self.scope["state"]["close_now"] = self.close_now
+
+    def connection_made(self, transport: Any) -> None:
+        """As uvicorn's, with little buffered for a client that does not read."""
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def close_now(self, code: int, reason: str = "") -> None:
+        """Sends the close frame behind what is buffered, tells the application, and cuts the line after GOODBYE_S."""
+        if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        with contextlib.suppress(ClosedAlready):
+            self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(GOODBYE_S, self.transport.abort)
+
+    def keepalive_timeout(self) -> None:
+        """As uvicorn's, and does not wait for a dead peer to read."""
+        super().keepalive_timeout()
+        self.loop.call_later(GOODBYE_S, self.transport.abort)
+
+
+class Listener(uvicorn.Server):
+    """uvicorn's server, which says goodbye to websockets with 1001 when it stops."""
+
+    def __init__(self, config: uvicorn.Config, on_open: Callable[[str, int], None] | None = None) -> None:
+        super().__init__(config)
+        self._on_open = on_open
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then calls `on_open(host, port)` with the port that was really taken."""
+        await super().startup(sockets)
+        if self.started and self._on_open is not None:
+            host, port = self.address
+            self._on_open(host, port)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; known once `started`."""
+        name = self.servers[0].sockets[0].getsockname()
+        return str(name[0]), int(name[1])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes the port, says goodbye to every websocket, then goes on as uvicorn does."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Socket):
+                connection.close_now(CLOSE_SHUTDOWN, "the server is shutting down")
+        await super().shutdown(sockets)
+
+
+def make_listener(
+    app: ASGIApp,
+    settings: ServerSettings,
+    on_open: Callable[[str, int], None] | None = None,
+    *,
+    log_level: str = "warning",
+) -> Listener:
+    """The server for an application, not yet started. Message and timeout limits are set here."""
+    tls: dict[str, Any] = {}
+    if settings.tls is not None:
+        tls = {"ssl_certfile": settings.tls.cert, "ssl_keyfile": settings.tls.key}
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        ws=Socket,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        # Messages are small, and a compressed bomb costs memory before its size is known.
+        ws_per_message_deflate=False,
+        log_config=None,
+        log_level=log_level,
+        access_log=False,
+        server_header=False,
+        # Nobody in front of us is trusted to say who the client is.
+        proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        **tls,
+    )
+    return Listener(config, on_open)

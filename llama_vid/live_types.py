@@ -1,0 +1,79 @@
+"""What the server needs of the model, of a session and of a WHIP ingest; the real ones fulfil these protocols."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from llama_vid.llm.answer import AnswerPiece, Span, TokenUse
+
+
+class StreamCounts(Protocol):
+    """Counts of one source (`llama_vid.stream.source.SourceStats`)."""
+
+    @property
+    def frames(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def reconnects(self) -> int: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+class LiveSession(Protocol):
+    """A camera that is being watched (`llama_vid.session.Session`)."""
+
+    def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]: ...
+    async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]: ...
+    async def snapshot(self, seconds: float | None = None) -> bytes | None: ...
+    def on_state(self, callback: Callable[[Any, str], None]) -> None: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def watched_s(self) -> float: ...
+    @property
+    def stats(self) -> StreamCounts: ...
+    @property
+    def tokens(self) -> TokenUse: ...
+
+
+class LiveModel(Protocol):
+    """A loaded model (`llama_vid.model.LLaMAVID`)."""
+
+    @property
+    def name(self) -> str: ...
+
+    def watch(
+        self, source: Any, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None
+    ) -> AbstractAsyncContextManager[LiveSession]:
+        """Watches a url or a source (an Ingest, say) for as long as the context lasts."""
+
+
+class Offered(Protocol):
+    """The SDP answer to a publisher's offer, and the id under which its session is ended."""
+
+    @property
+    def sdp(self) -> str: ...
+    @property
+    def resource_id(self) -> str: ...
+
+
+class Ingest(Protocol):
+    """Takes WebRTC publishers in for one camera, whose source it also is (`llama_vid.stream.whip.WhipIngest`)."""
+
+    @property
+    def resource_id(self) -> str | None:
+        """The session of the publisher that is connected now, if any."""
+
+    async def offer(self, sdp: str) -> Offered:
+        """Answers an SDP offer. Raises ProtocolError for one that cannot be taken."""
+
+    async def close(self, resource_id: str) -> None:
+        """Ends a publisher's session. Raises ProtocolError (`not_found`) when there is none of that id."""
+
+
+ModelLoader = Callable[[], LiveModel]
+#: Makes the ingest of a `webrtc:` camera from its name and frame rate.
+IngestMaker = Callable[[str, float], Ingest]

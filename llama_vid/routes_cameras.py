@@ -1,0 +1,195 @@
+"""`/api/cameras…`: what the cameras are, what happened in front of them, and their pictures."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from llama_vid.camera_desk import Camera, CameraDesk
+from llama_vid.clients.question import strip_template_tokens
+from llama_vid.errors import ProtocolError
+from llama_vid.settings import CAMERA_ID, NETWORK_SCHEMES, CameraSettings, check_camera_url
+from llama_vid.stream.urls import redact
+
+#: Cameras that may be added over the network, in all: two CPU cores follow a handful, a GPU some dozens.
+MAX_CAMERAS = 64
+
+router = APIRouter(prefix="/api/cameras", tags=["cameras"])
+
+
+class TokenCounts(BaseModel):
+    """Frames watched, video tokens that stand for them, tokens a frame."""
+
+    frames: int
+    video: int
+    per_frame: int
+
+
+class CameraInfo(BaseModel):
+    """A camera. `url` is without user and password; `watched_s` are seconds of video in memory."""
+
+    id: str
+    url: str
+    state: str
+    reason: str
+    publishable: bool
+    publishing: bool
+    fps: float
+    watch_for: str | None
+    watched_s: float
+    frames: int
+    dropped: int
+    reconnects: int
+    warnings: list[str]
+    tokens: TokenCounts
+
+
+class CameraList(BaseModel):
+    """All cameras, by name."""
+
+    cameras: list[CameraInfo]
+
+
+class NewCamera(BaseModel):
+    """A camera to add: rtsp(s):, http(s): or webrtc: (which then waits for a publisher at /whip/{id})."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    id: str = Field(pattern=f"^{CAMERA_ID.pattern}$")
+    url: str = Field(min_length=1, max_length=2048)
+    fps: float = Field(default=1.0, gt=0, le=30)
+    watch_for: str | None = Field(default=None, max_length=500)
+
+
+class TimelineSpan(BaseModel):
+    """[start, end] in seconds of the one clock, what was seen, and its mean motion energy in 0…1."""
+
+    start: float
+    end: float
+    caption: str
+    motion: float
+
+
+class Timeline(BaseModel):
+    """Spans in time order."""
+
+    spans: list[TimelineSpan]
+
+
+def desk_of(request: Request) -> CameraDesk:
+    """The server's cameras."""
+    desk: CameraDesk = request.app.state.desk
+    return desk
+
+
+def describe(camera: Camera) -> CameraInfo:
+    """A camera as the API shows it."""
+    session = camera.session
+    stats = session.stats if session is not None else None
+    tokens = session.tokens if session is not None else None
+    return CameraInfo(
+        id=camera.name,
+        url=redact(camera.settings.url.get_secret_value()),
+        state=camera.state,
+        reason=camera.reason,
+        publishable=camera.settings.publishable,
+        publishing=camera.ingest is not None and camera.ingest.resource_id is not None,
+        fps=camera.settings.fps,
+        watch_for=camera.settings.watch_for,
+        watched_s=round(session.watched_s, 3) if session is not None else 0.0,
+        frames=stats.frames if stats is not None else 0,
+        dropped=stats.dropped if stats is not None else 0,
+        reconnects=stats.reconnects if stats is not None else 0,
+        warnings=list(stats.warnings) if stats is not None else [],
+        tokens=TokenCounts(frames=tokens.frames, video=tokens.video, per_frame=tokens.per_frame)
+        if tokens is not None
+        else TokenCounts(frames=0, video=0, per_frame=2),
+    )
+
+
+@router.get("")
+async def list_cameras(request: Request) -> CameraList:
+    """All cameras with their states and counts."""
+    desk = desk_of(request)
+    return CameraList(cameras=[describe(desk.camera(name)) for name in desk.names()])
+
+
+@router.post("", status_code=201)
+async def add_camera(request: Request, response: Response, new: NewCamera) -> CameraInfo:
+    """Adds a camera until the server stops. It is not written to the configuration file."""
+    desk = desk_of(request)
+    try:
+        url = check_camera_url(new.url, NETWORK_SCHEMES)
+    except ValueError as problem:
+        raise ProtocolError(f"url: {problem}", param="url") from None
+    if len(desk.names()) >= MAX_CAMERAS:
+        raise ProtocolError(f"There are {MAX_CAMERAS} cameras already; delete one first.", code="too_many_cameras")
+    watch_for = strip_template_tokens(new.watch_for) or None if new.watch_for else None
+    camera = desk.add(new.id, CameraSettings(url=SecretStr(url), fps=new.fps, watch_for=watch_for))
+    response.headers["Location"] = f"/api/cameras/{new.id}"
+    return describe(camera)
+
+
+@router.get("/{camera_id}")
+async def show_camera(request: Request, camera_id: str) -> CameraInfo:
+    """One camera."""
+    return describe(desk_of(request).camera(camera_id))
+
+
+@router.delete("/{camera_id}", status_code=204)
+async def delete_camera(request: Request, camera_id: str) -> None:
+    """Stops a camera. One of the configuration file is back when the server is started again."""
+    await desk_of(request).remove(camera_id)
+
+
+@router.get("/{camera_id}/timeline")
+async def show_timeline(
+    request: Request,
+    camera_id: str,
+    start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
+    end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
+) -> Timeline:
+    """What happened when, between `from` and `to` (seconds of the one clock; both may be left out)."""
+    if start is not None and end is not None and end < start:
+        raise ProtocolError("to lies before from; swap them.", param="to")
+    camera = desk_of(request).camera(camera_id)
+    if camera.session is None:
+        return Timeline(spans=[])  # nothing was watched yet
+    spans = await camera.session.timeline(start, end)
+    return Timeline(
+        spans=[TimelineSpan(start=s.start, end=s.end, caption=s.caption, motion=round(s.motion, 4)) for s in spans]
+    )
+
+
+@router.get("/{camera_id}/snapshot.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def live_picture(request: Request, camera_id: str) -> Response:
+    """The newest picture of a camera."""
+    return await _picture(desk_of(request).camera(camera_id), None)
+
+
+@router.get("/{camera_id}/frames/{name}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+async def kept_picture(request: Request, camera_id: str, name: str) -> Response:
+    """The kept picture nearest to a time: `frames/{seconds}.jpg`; `frames/latest.jpg` is the newest one."""
+    camera = desk_of(request).camera(camera_id)
+    if name == "latest.jpg":
+        return await _picture(camera, None)
+    try:
+        seconds = float(name.removesuffix(".jpg")) if name.endswith(".jpg") else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ProtocolError("A picture's address ends in frames/{seconds}.jpg.", code="no_such_frame", param="seconds")
+    return await _picture(camera, seconds)
+
+
+async def _picture(camera: Camera, seconds: float | None) -> Response:
+    jpeg = await camera.session.snapshot(seconds) if camera.session is not None else None
+    if jpeg is None:
+        when = "yet" if seconds is None else f"at {seconds:g} s"
+        raise ProtocolError(f"Camera {camera.name!r} has no picture {when}.", code="no_such_frame", param="seconds")
+    # A picture of the past does not change; the newest one is asked for again.
+    cache = "no-store" if seconds is None else "private, max-age=3600"
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": cache})

@@ -1,0 +1,70 @@
+"""The web page and its files, and how the server is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel
+
+from llama_vid.errors import ProtocolError
+
+PAGE = Path(__file__).resolve().parent / "clients" / "page"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+router = APIRouter(tags=["server"])
+
+
+class Health(BaseModel):
+    """Whether the server is ready to answer, and if not, why."""
+
+    ready: bool
+    reason: str = ""
+    model: str | None = None
+    cameras: int = 0
+
+
+def health(request: Request) -> Health:
+    """The present state of the server behind a request."""
+    desk = request.app.state.desk
+    reason = request.app.state.not_ready()
+    return Health(ready=not reason, reason=reason, model=desk.model_name, cameras=len(desk.names()))
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """200 as long as the process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"model": Health}})
+async def readyz(request: Request) -> Response:
+    """200 when questions are answered, 503 with the reason until then. A camera that fails does not count."""
+    state = health(request)
+    return JSONResponse(state.model_dump(), 200 if state.ready else 503)
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> Response:
+    """The web page."""
+    return _file("index.html")
+
+
+@router.get("/page/{name}", include_in_schema=False)
+async def page_file(name: str) -> Response:
+    """A file of the web page."""
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    path = PAGE / name
+    if path.parent != PAGE or path.suffix not in MEDIA_TYPES or not path.is_file():
+        raise ProtocolError("There is no such file.", code="not_found")
+    # Files of a new version must never meet those of an old one.
+    return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,232 @@
+"""What `llama-vid.yaml` may say, one frozen class per section (DESIGN section 5); `llama_vid.config` reads the file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+#: What a camera's url may begin with; a text without any scheme is a path.
+CONFIG_SCHEMES = ("rtsp", "rtsps", "http", "https", "webrtc", "file", "v4l2")
+#: What a camera that is added over the network may begin with: nothing that opens local files or devices.
+NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "webrtc")
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def parse_duration(value: object) -> object:
+    """`3s`, `1.5m`, `2h`, `250ms`, `1d` or a bare number, as seconds. Anything else is a ValueError."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"{value!r} is not a duration; write it as 3s, 5m or 2h")
+    return float(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def check_camera_url(url: str, schemes: tuple[str, ...] = CONFIG_SCHEMES) -> str:
+    """The url, trimmed, when its scheme is one of `schemes` and it names a host where it must; else a ValueError.
+
+    The message never repeats the url, which may hold a password.
+    """
+    url = url.strip()
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", url)
+    scheme = found[1].lower() if found else ""
+    if not url:
+        raise ValueError("the url is empty; give rtsp://, http(s)://, webrtc:, file:, v4l2: or a path")
+    if scheme not in schemes and (scheme or "file" not in schemes):
+        allowed = ", ".join(f"{name}:" for name in schemes)
+        kind = f"{scheme}:" if scheme else "path"
+        raise ValueError(f"a url of the kind {kind} is not allowed here; use one of {allowed}")
+    if scheme in ("rtsp", "rtsps", "http", "https"):
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"the {scheme} url has a broken host or port") from None
+        if not parts.hostname or port == 0 or any(ord(letter) <= 32 for letter in url):
+            raise ValueError(f"the {scheme} url names no host, or has blanks in it; write {scheme}://host:port/path")
+    elif scheme == "file" and not url[len("file:") :].strip("/"):
+        raise ValueError("the file url names nothing to open; write file:/path/to/video.mp4")
+    elif scheme == "webrtc" and url[len("webrtc:") :].strip("/"):
+        raise ValueError("webrtc: takes nothing after the colon; a publisher comes in over /whip/<camera>")
+    return url
+
+
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """A part of the file: frozen, and what it does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Tls(Section):
+    """Certificate chain and private key, PEM files."""
+
+    cert: Path
+    key: Path
+
+
+class ServerSettings(Section):
+    """Where the one port listens. Off loopback it needs tokens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8710, ge=0, le=65535)
+    tokens_file: Path | None = None
+    tls: Tls | None = None
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only programs of this machine can reach the port."""
+        return self.host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", self.host) is not None
+
+
+class ModelSettings(Section):
+    """Which bundle answers, where and in which number format."""
+
+    name: str = Field(default="mini", min_length=1)
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class MemorySettings(Section):
+    """How much is remembered. `recent_minutes` are never consolidated."""
+
+    path: Path = Path("data")
+    context_tokens: Literal["auto"] | Annotated[int, Field(ge=512)] = "auto"
+    recent_minutes: float = Field(default=10, ge=0)
+    retention_days: float = Field(default=7, gt=0)
+    retention_gb: float = Field(default=20, gt=0)
+
+
+class MqttSettings(Section):
+    """The broker that alerts go to."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    username: str | None = None
+    password_file: Path | None = None
+    base_topic: str = "llama_vid"
+    discovery_prefix: str = "homeassistant"
+
+
+class AlertRule(Section):
+    """One alert rule in plain language."""
+
+    name: str = Field(min_length=1)
+    when: str = Field(min_length=1)
+    unless: list[str] = Field(default_factory=list)
+    hold: Seconds = Field(default=3.0, alias="for", ge=0)
+    cooldown: Seconds = Field(default=60.0, ge=0)
+    verify: bool = True
+
+
+class CameraSettings(Section):
+    """One camera. The url is a secret as a whole, since it may hold a password."""
+
+    url: SecretStr
+    fps: float = Field(default=1.0, gt=0, le=30)
+    captions: bool = False
+    watch_for: str | None = Field(default=None, max_length=500)
+    alerts: list[AlertRule] = Field(default_factory=list)
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(check_camera_url(value.get_secret_value()))
+
+    @property
+    def publishable(self) -> bool:
+        """Whether the picture comes in over WHIP."""
+        return self.url.get_secret_value().lower().startswith("webrtc:")
+
+
+class Config(BaseSettings):
+    """The whole of `llama-vid.yaml`. Environment variables such as `LLAMA_VID_SERVER_PORT=9000` win over the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LLAMA_VID_",
+        env_nested_delimiter="_",
+        # One split only, so that LLAMA_VID_MEMORY_CONTEXT_TOKENS means memory.context_tokens.
+        env_nested_max_split=1,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    server: ServerSettings = ServerSettings()
+    model: ModelSettings = ModelSettings()
+    timezone: str | None = None
+    memory: MemorySettings = MemorySettings()
+    mqtt: MqttSettings | None = None
+    cameras: dict[str, CameraSettings] = Field(default_factory=dict)
+
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that this was read from; the running server follows its changes."""
+        return self._file
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file, which arrives as keyword arguments; nothing else is read."""
+        return env_settings, init_settings
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError, OSError):
+                raise ValueError(f"{value!r} is not a time zone; write it as Europe/Berlin") from None
+        return value
+
+    @field_validator("cameras", mode="before")
+    @classmethod
+    def _no_cameras(cls, value: object) -> object:
+        return {} if value is None else value  # `cameras:` with nothing under it
+
+    @field_validator("cameras")
+    @classmethod
+    def _ids(cls, value: dict[str, CameraSettings]) -> dict[str, CameraSettings]:
+        for name in value:
+            if not CAMERA_ID.fullmatch(name):
+                raise ValueError(f"camera name {name!r} is not allowed; use up to 64 letters, digits, - and _")
+        return value
+
+    def unsupported(self) -> list[tuple[str | int, ...]]:
+        """The keys that were set but whose feature does not exist yet, as paths into the file."""
+        found: list[tuple[str | int, ...]] = []
+        if self.mqtt is not None:
+            found.append(("mqtt",))
+        if self.timezone is not None:
+            found.append(("timezone",))
+        if self.server.tokens_file is not None:
+            found.append(("server", "tokens_file"))
+        for key in ("path", "recent_minutes", "retention_days", "retention_gb"):
+            if key in self.memory.model_fields_set:
+                found.append(("memory", key))
+        for name, camera in self.cameras.items():
+            if camera.captions:
+                found.append(("cameras", name, "captions"))
+            if camera.alerts:
+                found.append(("cameras", name, "alerts"))
+        return found
