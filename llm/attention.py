@@ -24,7 +24,7 @@ def causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def over_parts(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor:
-    """Attention of n new tokens over all `past` tokens and, causally, over themselves (`new`, m = n). -> (1, H, n, d)."""
+    """Attention of n new tokens over all `past` tokens and, causally, themselves (`new`, m = n). -> (1, H, n, d)."""
     past = [part for part in past if part[0].shape[2]]
     if not past:
         return causal(q, *new)
@@ -36,7 +36,7 @@ def over_parts(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor
 
 
 def over_joined(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor:
-    """What `over_parts` gives, by copying all keys together first: the plain form, for devices where copies are cheap."""
+    """What `over_parts` gives, by copying all keys together first: for devices where copies are cheap."""
     k = torch.cat([keys for keys, _ in past] + [new[0]], dim=2)
     v = torch.cat([values for _, values in past] + [new[1]], dim=2)
     n, total = q.shape[2], k.shape[2]

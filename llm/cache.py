@@ -1,9 +1,9 @@
 """The KV cache: keys and values of tokens that the language model has read, so that they are never read twice.
 
-Layout: one tensor per cache, (layer, 2, group, capacity, head width), keys at index 0 and values at 1 of the second axis,
-keys already rotated to their positions. One group's tokens lie side by side, which is the order attention reads them in,
-and memory that no token has reached yet is never touched. SmolLM2-135M: 30 layers x 2 x 3 groups x 64 x 2 bytes (bf16)
-= 23,040 bytes a token, 189 MB for 8,192 tokens.
+Layout: one tensor per cache, (layer, 2, group, capacity, head width); on the second axis keys at 0 and values at 1,
+keys already rotated to their positions. One group's tokens lie side by side, which is the order attention reads them in, and
+memory that no token has reached yet is never touched. SmolLM2-135M: 30 layers x 2 x 3 groups x 64 x 2 bytes (bf16) make
+23,040 bytes a token, 189 MB for 8,192 tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class AttentionCache(Protocol):
         ...
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Store k and v (1, G, n, d) of n new tokens and attend q (1, H, n, d) over all tokens up to each. -> like q."""
+        """Store k and v (1, G, n, d) of n new tokens and attend q (1, H, n, d) up to each one. -> like q."""
         ...
 
     def advance(self, n: int) -> None:
@@ -114,8 +114,8 @@ class KVCache:
 class ForkedCache:
     """One question's tokens behind a shared prefix.
 
-    The prefix may grow meanwhile (later tokens are not seen here) but its first `prefix_length` tokens must stay as they
-    are: whoever rebuilds them does so in another KVCache (`copy_of`).
+    The prefix may grow meanwhile (later tokens are not seen here) but its first `prefix_length` tokens must stay as
+    they are: whoever rebuilds them does so in another KVCache (`copy_of`).
     """
 
     def __init__(self, prefix: KVCache, tail: KVCache) -> None:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from llama_vid.errors import BundleError
 from llama_vid.tokenizer.parts import Part
@@ -111,15 +111,16 @@ def _convert(part: Part, folder: Path) -> None:
     gguf = part.verify()
     import torch
     from safetensors.torch import save_file
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
 
     # AutoModelForCausalLM.from_pretrained(gguf_file=…) does the same through accelerate, which nothing else here needs.
     config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, local_files_only=True)
+    from_config: Any = AutoModelForCausalLM.from_config
+    load_gguf: Any = modeling_gguf_pytorch_utils.load_gguf_checkpoint
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    tensors = load_gguf_checkpoint(str(gguf), True, model, torch.bfloat16)["tensors"]
+        model = from_config(config)
+    tensors = load_gguf(str(gguf), True, model, torch.bfloat16)["tensors"]
     lacking = set(model.state_dict()) - set(tensors) - ({"lm_head.weight"} if config.tie_word_embeddings else set())
     if lacking:
         raise BundleError(f"{gguf.name} of {part.distribution} lacks {len(lacking)} weights, such as {min(lacking)}; "

@@ -1,8 +1,8 @@
 """A Llama decoder's forward over the weights of a transformers `LlamaForCausalLM`.
 
-The module keeps its parameters; here the query, key and value projections of a layer run as one product, and so do gate
-and up: the module's parameters become views of the joined weights, so nothing is held twice. What it computes is what the
-module computes (a test), with a KV cache of our own layout.
+The module keeps its parameters; here the query, key and value projections of a layer run as one product, and so do
+gate and up: the module's parameters become views of the joined weights, so nothing is held twice. What it computes is
+what the module computes (a test), with a KV cache of our own layout.
 Source: Touvron et al. 2023, LLaMA, https://arxiv.org/abs/2302.13971; transformers `models/llama/modeling_llama.py`.
 """
 
@@ -22,7 +22,7 @@ from llama_vid.llm.cache import AttentionCache, KVCache
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's weights: `qkv` ((H + 2G) d, D), `out` (D, H d), `gate_up` (2F, D), `down` (D, F), and their biases."""
+    """One layer's weights: `qkv` ((H + 2G) d, D), `out` (D, H d), `gate_up` (2F, D), `down` (D, F), with biases."""
 
     input_norm: Tensor
     qkv: Tensor
@@ -62,7 +62,7 @@ class Decoder:
         )  # fmt: skip
 
     def forward(self, x: Tensor, cache: AttentionCache | None = None) -> Tensor:
-        """Hidden states (b, n, D) of embeddings x (b, n, D), which follow the cache's tokens (b = 1) and are stored there.
+        """Hidden states (b, n, D) of embeddings x (b, n, D), which follow the cache's tokens (b = 1) and join them.
 
         Raises LlamaVidError if cache and new tokens together exceed the context window.
         """

@@ -166,7 +166,7 @@ def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
         raise BundleError(f"no usable config.json of a language model in {folder}: {error}; name a folder that "
                           "transformers' save_pretrained wrote") from error
     kind = config_json.get("model_type")
-    if kind not in FAMILY or config_json.get("sliding_window") and config_json.get("use_sliding_window", True):
+    if kind not in FAMILY or (config_json.get("sliding_window") and config_json.get("use_sliding_window", True)):
         raise BundleError(f"the language model in {folder} is of type {kind!r}; "
                           f"use one of the Llama family ({', '.join(FAMILY)}) with full attention")
     try:
@@ -174,7 +174,8 @@ def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
             return _load_llama(folder, device, dtype)
         from transformers import AutoModelForCausalLM
 
-        return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True).to(device)
+        module: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+        return module.to(device)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"the language model in {folder} cannot be loaded: {reason}; fetch it again") from error
@@ -184,7 +185,8 @@ def _load_llama(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """The same as AutoModelForCausalLM.from_pretrained for one safetensors file, several times as fast."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-    from transformers.models.llama.modeling_llama import LlamaConfig, LlamaForCausalLM, LlamaRotaryEmbedding
+    from transformers.models.llama.configuration_llama import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaRotaryEmbedding
 
     config = LlamaConfig.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):

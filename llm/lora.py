@@ -1,7 +1,7 @@
 """Low-rank weight changes merged into a Llama module: W += scale · B A.
 
-Source: Hu et al. 2021, LoRA, https://arxiv.org/abs/2106.09685. Keys are `layers.{i}.self_attn.q_proj.lora_A` (r, in) and
-`….lora_B` (out, r), for q/k/v/o_proj and mlp.gate/up/down_proj of each layer; a layer or projection may be left out.
+Source: Hu et al. 2021, LoRA, https://arxiv.org/abs/2106.09685. Keys are `layers.{i}.self_attn.q_proj.lora_A` (r, in)
+and `….lora_B` (out, r), for q/k/v/o_proj and mlp.gate/up/down_proj of each layer; any of them may be left out.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _KEY: Final = re.compile(r"(layers\.\d+\.(?:self_attn|mlp)\.\w+)\.lora_([AB])")
 def merge_lora(module: Any, tensors: Mapping[str, Tensor], scale: float) -> None:
     """Add the changes to the weights of a `LlamaForCausalLM` in place; `scale` is alpha / rank.
 
-    Nothing is changed unless all of them fit. Raises BundleError for an unknown key, a missing half or a shape that does
-    not fit.
+    Nothing is changed unless all of them fit. Raises BundleError for an unknown key, a missing half or a shape that
+    does not fit.
     """
     changes = [_checked(module, name, tensors) for name in sorted({_name(key) for key in tensors})]
     with torch.no_grad():
@@ -54,6 +54,6 @@ def _checked(module: Any, name: str, tensors: Mapping[str, Tensor]) -> tuple[Ten
         raise BundleError(f"the LoRA changes {name}, which this language model does not have; "
                           "use the language model that it was trained with") from None
     if a.dim() != 2 or b.dim() != 2 or (b.shape[0], a.shape[1]) != tuple(weight.shape) or a.shape[0] != b.shape[1]:
-        raise BundleError(f"the LoRA change of {name} has shapes A {tuple(a.shape)} and B {tuple(b.shape)}, which do not "
-                          f"fit its weight {tuple(weight.shape)}; use the language model that it was trained with")
+        raise BundleError(f"the LoRA change of {name} has shapes A {tuple(a.shape)} and B {tuple(b.shape)}, which do "
+                          f"not fit its weight {tuple(weight.shape)}; use the language model that it was trained with")
     return weight, a, b
