@@ -1,0 +1,102 @@
+"""A real uvicorn in a thread, on a free port, with the scripted model behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from llama_vid.config import load_config
+from llama_vid.listener import Listener, make_listener
+from llama_vid.live_types import IngestMaker, LiveModel
+from llama_vid.server import create_app, open_port
+from llama_vid.settings import Config
+from tests.server.scripted import ScriptedModel
+
+FRONT_AND_BACK: dict[str, Any] = {
+    "front": {"url": "rtsp://user:hunter22@127.0.0.1:9/front"},
+    "back": {"url": "rtsp://127.0.0.1:9/back"},
+}
+
+
+@dataclass(slots=True)
+class RunningServer:
+    """The server and what tests need of it."""
+
+    url: str
+    model: ScriptedModel
+    listener: Listener
+    http: httpx.Client
+    failures: list[BaseException] = field(default_factory=list)
+
+    @property
+    def ws(self) -> str:
+        """The websocket's address."""
+        return self.url.replace("http", "ws", 1) + "/ws"
+
+    @property
+    def host(self) -> str:
+        """Host and port, as a `Host` header has them."""
+        return self.url.split("://")[1]
+
+    def stop(self) -> None:
+        """Asks it to shut down, as Ctrl-C does."""
+        self.listener.should_exit = True
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> Any:
+    """Waits for a condition and gives its value; fails with `what` after the timeout."""
+    limit = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < limit, f"timed out waiting for {what}"
+        time.sleep(0.02)
+    return value
+
+
+@contextlib.contextmanager
+def running_server(
+    cameras: dict[str, Any] | None = None,
+    *,
+    file: Path | None = None,
+    load_model: Callable[[], LiveModel] | None = None,
+    make_ingest: IngestMaker | None = None,
+    patience_s: float = 10.0,
+    ready: bool = True,
+) -> Iterator[RunningServer]:
+    """Runs the server for the block, ready to be asked unless `ready` is False."""
+    model, failures = ScriptedModel(), list[BaseException]()
+    if file is not None:
+        config = load_config(file)
+    else:
+        config = Config.model_validate({"server": {"port": 0}, "cameras": FRONT_AND_BACK if cameras is None else cameras})
+    app = create_app(
+        load_model or (lambda: model),
+        config,
+        make_ingest=make_ingest,
+        on_failure=failures.append,
+        patience_s=patience_s,
+        poll_s=0.05,
+    )
+    listener = make_listener(app, config.server)
+    with contextlib.closing(open_port(config.server)) as port:
+        thread = threading.Thread(target=listener.run, args=([port],), name="test-server")
+        thread.start()
+        try:
+            until(lambda: listener.started or not thread.is_alive(), "the port to open")
+            url = f"http://127.0.0.1:{port.getsockname()[1]}"
+            with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+                server = RunningServer(url, model, listener, http, failures)
+                if ready:
+                    until(lambda: http.get("/readyz").status_code == 200, "the model")
+                    until(lambda: model.sessions.keys() >= config.cameras.keys(), "the cameras")
+                yield server
+        finally:
+            listener.should_exit = True
+            thread.join(15)
+            assert not thread.is_alive(), "the server did not stop"

@@ -1,0 +1,129 @@
+"""A model that follows a script, so that the server can be tested without weights. Only the model is scripted: the port,
+uvicorn, the websocket, the cameras' tasks and WebRTC are the real ones.
+
+What a question makes it do: `count N` says N words; `flood N` says N pieces of 4 kB; `wait` says one word and then nothing
+until it is cancelled; `fail` and `crash` raise a known and an unknown error after one word; anything else is echoed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import AsyncGenerator, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from PIL import Image
+
+from llama_vid.errors import QuestionError, SourceError
+from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, Span, TokenUse
+from llama_vid.stream.source import SourceStats
+
+SPANS = [
+    Span(0.0, 4.0, "an empty doorway", 0.01),
+    Span(4.0, 9.5, "a man puts a package down", 0.42),
+    Span(9.5, 20.0, "a package at the door", 0.02),
+]
+
+
+class ScriptedSession:
+    """One camera of the scripted model. A url that contains `broken` cannot be opened."""
+
+    def __init__(self, source: Any, name: str, fps: float, watch_for: str | None) -> None:
+        self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
+        self.questions: list[tuple[str, str | None]] = []
+        self.cancelled = threading.Event()
+        self.closed = threading.Event()
+        self.state = "live"
+        self.watched_s = 20.0
+        self.stats = SourceStats(20, 1, 0, ["one frame was damaged"])
+        self.tokens = TokenUse(20, 40)
+        self._callbacks: list[Callable[[Any, str], None]] = []
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self.source, str):
+            if "broken" in self.source:
+                raise SourceError(f"cannot open {self.source}: wrong password")
+        else:
+            await self.source.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(self.source, str):
+            await self.source.__aexit__(kind, error, trace)
+        self.closed.set()
+
+    def on_state(self, callback: Callable[[Any, str], None]) -> None:
+        self._callbacks.append(callback)
+
+    def change(self, state: str, reason: str = "") -> None:
+        """Tells a new state, as a reader thread would."""
+        self.state = state
+        for callback in self._callbacks:
+            callback(state, reason)
+
+    async def ask(self, question: str, *, conversation: str | None = None) -> AsyncGenerator[AnswerPiece, None]:
+        self.questions.append((question, conversation))
+        verb, _, rest = question.partition(" ")
+        text = ""
+        try:
+            for word in self._words(verb, rest, question):
+                text += word
+                yield AnswerPiece(word)
+                await asyncio.sleep(0)
+            if verb == "wait":
+                await asyncio.Event().wait()
+            if verb == "fail":
+                raise QuestionError("The camera has seen nothing yet; ask later.")
+            if verb == "crash":
+                raise RuntimeError("a secret of the inside")
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.set()
+            raise
+        evidence = [Evidence(4.0, 9.5, 0.9, "a man puts a package down")]
+        yield AnswerPiece("", Answer(text, [4.0, 6.25], evidence, self.tokens, model="scripted"))
+
+    @staticmethod
+    def _words(verb: str, rest: str, question: str) -> list[str]:
+        match verb:
+            case "count":
+                return [f"{number} " for number in range(int(rest))]
+            case "flood":
+                return ["x" * 4096] * int(rest)
+            case "wait" | "fail" | "crash":
+                return ["Well, "]
+        return ["You asked: ", question]
+
+    async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
+        return [s for s in SPANS if (start is None or s.end > start) and (end is None or s.start < end)]
+
+    async def snapshot(self, seconds: float | None = None) -> bytes | None:
+        if seconds is not None and not 0 <= seconds <= 20:
+            return None
+        file = io.BytesIO()
+        shade = 255 if seconds is None else int(seconds * 10)
+        Image.new("RGB", (64, 36), (shade, 90, 150)).save(file, "JPEG")
+        return file.getvalue()
+
+
+class ScriptedModel:
+    """Makes scripted sessions and remembers them by camera, newest last."""
+
+    name = "scripted"
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, list[ScriptedSession]] = {}
+
+    def watch(
+        self, source: Any, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None
+    ) -> ScriptedSession:
+        session = ScriptedSession(source, name, fps, watch_for)
+        self.sessions.setdefault(name, []).append(session)
+        return session
+
+    def session(self, name: str) -> ScriptedSession:
+        """The newest session of a camera."""
+        return self.sessions[name][-1]
