@@ -1,8 +1,8 @@
 """CIDEr and BLEU-4 of captions, by pycocoevalcap, without the Java tokenizer that it starts.
 
 pycocoevalcap's own tokenizer is the Stanford Penn Treebank one (lower-cased, punctuation dropped). `tokenize` does the
-same for captions: over the 5,000 Flickr8k test captions it gives the same words (a test checks it where Java is there), over
-all 40,455 it differs in 22 (abbreviations such as "Jr." and brackets).
+same for captions: over the 5,000 Flickr8k test captions it gives the same words (a test checks it where Java is there),
+over all 40,455 it differs in 22 (abbreviations such as "Jr." and brackets).
 Sources: Vedantam et al. 2015, CIDEr; Papineni et al. 2002, BLEU; https://github.com/salaniz/pycocoevalcap.
 """
 

@@ -1,7 +1,7 @@
 """`eval moments`: all clips joined into one film; each clip's caption must find its clip.
 
-The film is made of the frames that the program samples (one a second), squashed to one square picture size, as the image
-tower sees them anyway, and taken in like any other file. A query's clips are ranked by their best-scoring moment.
+The film is made of the frames that the program samples (one a second), squashed to one square picture size, as the
+image tower sees them anyway, and taken in like any other file. A query's clips are ranked by their best-scoring moment.
 Baselines in the same run: chance, and the image-text score of each clip's last frame alone.
 """
 

@@ -1,4 +1,4 @@
-"""`eval retrieval`: does a caption find its photo, and a photo one of its captions? Recall over the Flickr8k test split.
+"""`eval retrieval`: does a caption find its photo, and a photo one of its captions? Recall over Flickr8k's test split.
 
 The figures are those of Karpathy & Fei-Fei 2015: 1,000 photos, 5,000 captions, each caption queries all photos and each
 photo all captions; a photo's rank is that of its best caption.
@@ -72,7 +72,8 @@ def encode_texts(tower: Tower, texts: Sequence[str]) -> npt.NDArray[np.float32]:
 def unit(embeddings: torch.Tensor) -> npt.NDArray[np.float32]:
     """Rows of length one, as float32."""
     rows = np.asarray(embeddings.detach().float().cpu().numpy(), dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    unit_rows: npt.NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return unit_rows
 
 
 def evaluate_retrieval(

@@ -24,7 +24,7 @@ def accuracy(right: Sequence[bool]) -> float | None:
 
 
 def auc(scores: Sequence[float], labels: Sequence[bool]) -> float | None:
-    """Area under the ROC curve: how often a positive outscores a negative, ties counting half. None if one is lacking."""
+    """Area under the ROC curve: how often a positive outscores a negative, ties counting half. None without both."""
     positives = np.array([s for s, label in zip(scores, labels, strict=True) if label], dtype=np.float64)
     negatives = np.array([s for s, label in zip(scores, labels, strict=True) if not label], dtype=np.float64)
     if not len(positives) or not len(negatives):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,12 +33,10 @@ def check_video(video: str) -> None:
         return
     if not path.exists():
         raise SourceError(f"there is no file {path}; check the path")
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise SourceError(f"{path} is empty (0 bytes); record or copy it again")
-    except OSError as problem:
-        raise SourceError(f"{path} cannot be read: {problem.strerror}") from problem
+    if not os.access(path, os.R_OK):
+        raise SourceError(f"{path} cannot be read: permission denied; check its rights")
+    if path.is_file() and not path.stat().st_size:
+        raise SourceError(f"{path} is empty (0 bytes); record or copy it again")
 
 
 def check_text(text: str, what: str) -> None:
