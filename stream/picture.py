@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import numpy as np
 import numpy.typing as npt
 from av import VideoFrame
+from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 
 #: The longest side of a picture that leaves `stream/`: four times what image towers take, and 5 MB at most.
@@ -38,9 +42,9 @@ def display_matrix(picture: VideoFrame) -> tuple[int, int, int, int] | None:
 
     FFmpeg's libavutil/display.h: a point (p, q) goes to (a p + c q, b p + d q); nine int32, a b u c d v x y w.
     """
-    if SideDataType.DISPLAYMATRIX not in list(picture.side_data.keys()):
-        return None
-    data = bytes(picture.side_data[SideDataType.DISPLAYMATRIX])
+    # PyAV's stubs say TypedDict; what comes is a container that iterates over its items.
+    items = cast("Iterable[SideData]", picture.side_data)
+    data = next((bytes(item) for item in items if item.type == SideDataType.DISPLAYMATRIX), b"")
     if len(data) < 36:
         return None
     numbers = np.frombuffer(data[:36], dtype="=i4")

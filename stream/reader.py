@@ -101,9 +101,9 @@ class Reader(threading.Thread):
         reason = f"{self._url.shown} ended the stream."
         try:
             self._dial()
-            with open_container(
-                self._url, open_timeout=self._limits.open, read_timeout=2 * self._limits.stall
-            ) as container:
+            # FFmpeg's own time limits are twice the watchdog's: they clean up behind it, where they work at all.
+            opening, reading = 2 * self._limits.open, 2 * self._limits.stall
+            with open_container(self._url, open_timeout=opening, read_timeout=reading) as container:
                 self._read(container, video_stream(container, self._url))
         except SourceError as error:
             reason = str(error)

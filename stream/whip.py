@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import VideoFrame
 
@@ -37,6 +37,7 @@ _BAD_OFFER = (
     AssertionError,
     InvalidStateError,
     InvalidAccessError,
+    OperationError,
 )
 
 

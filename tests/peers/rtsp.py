@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import select
+import signal
 import socket
 import subprocess
 import tempfile
@@ -81,6 +82,16 @@ class RtspCamera:
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+    def freeze(self) -> None:
+        """Stop it without ending it: its connections stay open and nothing comes any more."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen camera go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         self.start()

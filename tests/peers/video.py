@@ -51,6 +51,7 @@ def make_video(
     turn: int = 0,
     codec: str = "libx264",
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Write a video whose picture at t seconds shows t; the container follows from the path's suffix.
 
@@ -59,7 +60,7 @@ def make_video(
     """
     stamps = list(times) if times is not None else [n / fps for n in range(round(seconds * fps))]
     ticks = round(fps) if path.suffix == ".avi" else 90_000  # AVI counts pictures, it has no finer clock
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", container_options=container_options or {}) as out:
         stream = out.add_stream(
             codec,
             rate=Fraction(fps).limit_denominator(1001),
