@@ -93,7 +93,7 @@ class FileCamera:
             self._status.set("failed", "an error in the program; see the log")
 
     async def _play(self, start: float, wall: float) -> float:
-        """Play the film once from the monotonic time `start`; gives when it is over. `wall` makes epoch seconds of it."""
+        """Play the film once from the monotonic time `start`; gives when it ends. `wall` makes epoch seconds of it."""
         end = start
         async with FileSource(self._url, fps=self._fps) as film:
             self._film = film

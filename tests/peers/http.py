@@ -14,9 +14,10 @@ import av
 
 
 class WebServer:
-    """`with WebServer(folder) as server: server.url("film.mp4")`. `/live.m3u8` plays the folder's seg*.ts as if live."""
+    """`with WebServer(folder) as server: server.url("film.mp4")`. `/live.m3u8` plays the folder's pieces as if live."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         handler = functools.partial(_Handler, directory=str(folder))
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.stream import VideoStream
 
 BITS = 24
 Rgb = npt.NDArray[np.uint8]
@@ -66,6 +67,7 @@ def make_video(
             rate=Fraction(fps).limit_denominator(1001),
             options={"preset": "ultrafast"} if options is None else options,
         )
+        assert isinstance(stream, VideoStream)
         width, height = size if turn % 180 == 0 else size[::-1]
         stream.width, stream.height = width, height
         chroma = "yuv420p" if width % 2 == 0 and height % 2 == 0 else "yuv444p"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ async def test_live_hls_plays_at_its_own_pace(site: WebServer) -> None:
     async with source, asyncio.timeout(40):
         frames = [await source.recv() for _ in range(6)]
         taken_at = time.time()
-    steps = list(zip(frames, frames[1:], strict=False))
+    steps = list(itertools.pairwise(frames))
     assert all(b.seconds - a.seconds == pytest.approx(1.0, abs=0.35) for a, b in steps)
     assert all(painted_seconds(b.image) - painted_seconds(a.image) == pytest.approx(1.0, abs=0.35) for a, b in steps)
     # The pieces come several at once, but their pictures do not come from the future.
@@ -57,7 +58,7 @@ async def test_live_hls_plays_at_its_own_pace(site: WebServer) -> None:
 
 @pytest.mark.parametrize(
     ("path", "message"),
-    [("nothing.mp4", "was not found .404.: check the path"), ("locked.mp4", "refused the user name")],
+    [("nothing.mp4", "was not found on that host .404.: check the path"), ("locked.mp4", "refused the user name")],
 )
 def test_errors_are_clear_and_without_the_password(site: WebServer, path: str, message: str) -> None:
     with pytest.raises(SourceError, match=message) as caught:
@@ -69,6 +70,8 @@ def test_errors_are_clear_and_without_the_password(site: WebServer, path: str, m
 def test_a_playlist_from_the_web_cannot_name_local_files(site: WebServer) -> None:
     with pytest.raises(SourceError):
         list(FileSource(site.url("thief.m3u8")))
+    # The same playlist lying beside the file works: nothing but the address makes the difference.
+    assert len(list(FileSource(site.folder / "thief.m3u8"))) == 1
 
 
 def test_a_local_playlist_cannot_name_addresses(site: WebServer, tmp_path: Path) -> None:
@@ -77,6 +80,8 @@ def test_a_local_playlist_cannot_name_addresses(site: WebServer, tmp_path: Path)
     playlist.write_text(f"{head}{site.url('seg0.ts')}\n#EXT-X-ENDLIST\n")
     with pytest.raises(SourceError):
         list(FileSource(playlist))
+    (site.folder / "list.m3u8").write_text(playlist.read_text())
+    assert len(list(FileSource(site.url("list.m3u8")))) == 1
 
 
 def test_a_list_of_files_is_no_video(ten_seconds: Path, tmp_path: Path) -> None:

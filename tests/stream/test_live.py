@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import socket
 import time
@@ -17,6 +18,7 @@ from llama_vid.stream.reader import KeyFrames, Limits
 from llama_vid.stream.source import Source, SourceState
 from tests.peers.rtsp import RtspCamera, free_port
 from tests.peers.video import painted_seconds
+from tests.peers.waiting import until
 
 
 class Log:
@@ -30,6 +32,9 @@ class Log:
     def _take(self, state: SourceState, reason: str) -> None:
         self.seen.append((state, reason))
         self._changed.set()
+
+    def count(self, state: SourceState) -> int:
+        return sum(seen == state for seen, _ in self.seen)
 
     async def until(self, state: SourceState, timeout: float = 15.0) -> str:
         """The reason of the first such state that comes, or has come."""
@@ -56,7 +61,7 @@ async def test_frames_flow_a_second_apart_on_the_live_clock(camera: RtspCamera) 
         frames = [await source.recv() for _ in range(4)]
         assert source.state == "live"
         assert abs(frames[-1].seconds - time.time()) < 2
-        for before, after in zip(frames, frames[1:], strict=False):
+        for before, after in itertools.pairwise(frames):
             assert after.seconds - before.seconds == pytest.approx(1.0, abs=0.4)
             assert painted_seconds(after.image) - painted_seconds(before.image) == pytest.approx(1.0, abs=0.4)
         assert [frame.gap for frame in frames] == [True, False, False, False]
@@ -70,8 +75,7 @@ async def test_frames_flow_a_second_apart_on_the_live_clock(camera: RtspCamera) 
 async def test_a_reader_that_is_late_gets_the_newest_frame(camera: RtspCamera) -> None:
     async with LiveSource(camera.url, fps=5) as source, asyncio.timeout(20):
         first = await source.recv()
-        while source.stats.dropped < 5:  # the reader looks away until five frames were replaced
-            await asyncio.sleep(0.05)
+        await until(lambda: source.stats.dropped >= 5)  # the reader looks away until five frames were replaced
         late = await source.recv()
         assert late.seconds > first.seconds + 0.8
         assert abs(late.seconds - time.time()) < 2
@@ -85,8 +89,7 @@ async def test_a_camera_that_died_and_returned_flows_within_five_seconds(camera:
         await asyncio.to_thread(camera.stop)
         await log.until("reconnecting")
         # Long enough for the waits between attempts to have grown to their longest.
-        while sum(state == "reconnecting" for state, _ in log.seen) < 2 or time.time() < before[-1].seconds + 8:
-            await asyncio.sleep(0.1)
+        await until(lambda: log.count("reconnecting") >= 2 and time.time() > before[-1].seconds + 8)
         returned = time.monotonic()
         await asyncio.to_thread(camera.start)
         after = [await source.recv() for _ in range(3)]
@@ -134,8 +137,7 @@ async def test_a_server_that_says_nothing_is_abandoned() -> None:
         async with source, asyncio.timeout(20):
             log = Log(source)
             assert "silent" in await log.until("stalled")
-            while sum(state == "stalled" for state, _ in log.seen) < 2:  # it tries again, with a new thread
-                await asyncio.sleep(0.05)
+            await until(lambda: log.count("stalled") >= 2)  # it tries again, with a new thread
             assert source.stats.warnings == ["2 hung connections were abandoned."]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -67,7 +68,7 @@ async def test_a_file_camera_loops_in_real_time(tmp_path: Path) -> None:
     assert shown[0] == 0
     assert shown.index(0, 1) == 6, "the film begins again after six quarters of a second"
     seconds = [frame.seconds for frame in frames]
-    assert all(b - a == pytest.approx(0.25, abs=0.2) for a, b in zip(seconds, seconds[1:], strict=False))
+    assert all(b - a == pytest.approx(0.25, abs=0.2) for a, b in itertools.pairwise(seconds))
     assert seconds == sorted(set(seconds))
     assert seconds[0] == pytest.approx(begun, abs=1.0)
     assert seconds[-1] == pytest.approx(taken_at, abs=0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -36,7 +37,7 @@ def run(stamps: list[float | None], fps: float) -> list[Sample[int]]:
 def test_recordings_sample_onto_the_grid_in_order(stamps: list[float | None], fps: float) -> None:
     samples = run(stamps, fps)
     seconds = [sample.seconds for sample in samples]
-    assert all(now < then for now, then in zip(seconds, seconds[1:], strict=False))
+    assert all(now < then for now, then in itertools.pairwise(seconds))
     assert all(abs(time * fps - round(time * fps)) < 1e-6 for time in seconds)
     pictures = [sample.picture for sample in samples]
     assert pictures == sorted(pictures)
@@ -65,8 +66,8 @@ def test_live_times_strictly_increase_and_keep_the_rate(stamps: list[float | Non
         take, gap = sampler.take(stamp)
         if take:
             taken.append((stamp.seconds, gap))
-    assert all(a[0] < b[0] for a, b in zip(taken, taken[1:], strict=False))
-    steps = [b[0] - a[0] for a, b in zip(taken, taken[1:], strict=False) if not b[1]]
+    assert all(a[0] < b[0] for a, b in itertools.pairwise(taken))
+    steps = [b[0] - a[0] for a, b in itertools.pairwise(taken) if not b[1]]
     assert all(step > 0.7 / fps for step in steps)
 
 
@@ -74,7 +75,7 @@ def test_live_times_strictly_increase_and_keep_the_rate(stamps: list[float | Non
 def test_the_timeline_never_runs_backward(stamps: list[float | None]) -> None:
     timeline = Timeline(longest_step=3600)
     placed = [timeline.place(raw).seconds for raw in stamps]
-    assert all(now <= then for now, then in zip(placed, placed[1:], strict=False))
+    assert all(now <= then for now, then in itertools.pairwise(placed))
     assert all(map(math.isfinite, placed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 
@@ -13,6 +14,7 @@ from llama_vid.stream.source import Source
 from llama_vid.stream.whip import LONGEST_OFFER, WhipIngest
 from tests.peers.publisher import Publisher
 from tests.peers.video import painted_seconds
+from tests.peers.waiting import until
 
 
 @pytest.fixture
@@ -23,8 +25,7 @@ async def publisher() -> AsyncIterator[Publisher]:
 
 
 async def state_is(source: WhipIngest, state: str) -> None:
-    while source.state != state:
-        await asyncio.sleep(0.02)
+    await until(lambda: source.state == state)
 
 
 async def test_a_publisher_is_a_camera(publisher: Publisher) -> None:
@@ -38,7 +39,7 @@ async def test_a_publisher_is_a_camera(publisher: Publisher) -> None:
         frames = [await camera.recv() for _ in range(4)]
         assert camera.state == "live"
         assert abs(frames[-1].seconds - time.time()) < 2
-        for before, after in zip(frames, frames[1:], strict=False):
+        for before, after in itertools.pairwise(frames):
             assert after.seconds - before.seconds == pytest.approx(1.0, abs=0.5)
             assert painted_seconds(after.image) - painted_seconds(before.image) == pytest.approx(1.0, abs=0.5)
         await camera.close(answer.resource_id)
@@ -55,8 +56,7 @@ async def test_nobody_takes_frames_and_nothing_piles_up(publisher: Publisher) ->
     async with WhipIngest("front", fps=10) as camera, asyncio.timeout(30):
         answer = await camera.offer(await publisher.offer())
         await publisher.accept(answer.sdp)
-        while camera.stats.dropped < 10:
-            await asyncio.sleep(0.02)
+        await until(lambda: camera.stats.dropped >= 10)
         frame = await camera.recv()
         assert abs(frame.seconds - time.time()) < 1
 
