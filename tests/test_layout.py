@@ -72,6 +72,23 @@ def test_folders_are_imported_by_their_package_name_only() -> None:
     assert not wrong
 
 
+def test_folders_never_import_the_composition_root() -> None:
+    """`llama_vid (composition) > clients > …`: below the root, only the folders and the errors are known."""
+    wrong = []
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    inside = node.module == "llama_vid"
+                    names = [f"llama_vid.{alias.name}" for alias in node.names] if inside else [node.module or ""]
+                for name in names:
+                    first, *rest = name.split(".")
+                    if first == "llama_vid" and (not rest or rest[0] not in (*FOLDERS, "errors")):
+                        wrong.append(f"{folder}/{file.name}:{node.lineno}: {name}")
+    assert not wrong
+
+
 def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> None:
     pins = {}
     for line in (ROOT / "constraints.txt").read_text().splitlines():

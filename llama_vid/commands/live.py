@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +29,14 @@ def serve(
 
     from llama_vid.server import serve as run_server
 
-    run_server(settings)
+    # Who runs a server wants to see cameras come and go.
+    logging.getLogger("llama_vid").setLevel(min(logging.INFO, logging.getLogger().level))
+    run_server(settings, on_open=_announce)
+
+
+def _announce(host: str, port: int) -> None:
+    address = f"[{host}]" if ":" in host else host
+    print(f"llama-vid: http://{address}:{port} is open; Ctrl-C ends it", file=sys.stderr, flush=True)
 
 
 def demo(
