@@ -47,7 +47,9 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> Response:
     """200 when questions are answered, 503 with the reason until then. A camera that fails does not count."""
     state = health(request)
-    return JSONResponse(state.model_dump(), 200 if state.ready else 503)
+    if state.ready:
+        return JSONResponse(state.model_dump())
+    return JSONResponse(state.model_dump(), 503, {"Retry-After": "5"})
 
 
 @router.get("/", include_in_schema=False)

@@ -50,7 +50,7 @@ def check_camera_url(url: str, schemes: tuple[str, ...] = CONFIG_SCHEMES) -> str
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise ValueError(f"the {scheme} url has a broken host or port") from None
+            raise ValueError(f"the {scheme} url has a broken host or port; write {scheme}://host:port/path") from None
         if not parts.hostname or port == 0 or any(ord(letter) <= 32 for letter in url):
             raise ValueError(f"the {scheme} url names no host, or has blanks in it; write {scheme}://host:port/path")
     elif scheme == "file" and not url[len("file:") :].strip("/"):
