@@ -1,4 +1,4 @@
-"""The units that flow out of `llm/`: answers with their evidence, moments and spans. Times are seconds of the one clock."""
+"""The units that flow out of `llm/`: answers with evidence, moments and spans; times are seconds of the one clock."""
 
 from __future__ import annotations
 

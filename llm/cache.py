@@ -1,9 +1,9 @@
 """The KV cache: keys and values of tokens that the language model has read, so that they are never read twice.
 
 Layout: one tensor per cache, (layer, 2, group, capacity, head width); on the second axis keys at 0 and values at 1,
-keys already rotated to their positions. One group's tokens lie side by side, which is the order attention reads them in, and
-memory that no token has reached yet is never touched. SmolLM2-135M: 30 layers x 2 x 3 groups x 64 x 2 bytes (bf16) make
-23,040 bytes a token, 189 MB for 8,192 tokens.
+keys already rotated to their positions. One group's tokens lie side by side, which is the order attention reads them
+in, and memory that no token has reached yet is never touched. SmolLM2-135M: 30 layers x 2 x 3 groups x 64 x 2 bytes
+(bf16) make 23,040 bytes a token, 189 MB for 8,192 tokens.
 """
 
 from __future__ import annotations

@@ -123,8 +123,10 @@ def _convert(part: Part, folder: Path) -> None:
     tensors = load_gguf(str(gguf), True, model, torch.bfloat16)["tensors"]
     lacking = set(model.state_dict()) - set(tensors) - ({"lm_head.weight"} if config.tie_word_embeddings else set())
     if lacking:
-        raise BundleError(f"{gguf.name} of {part.distribution} lacks {len(lacking)} weights, such as {min(lacking)}; "
-                          "use a GGUF of a whole Llama-family model")
+        raise BundleError(
+            f"{gguf.name} of {part.distribution} lacks {len(lacking)} weights, such as {min(lacking)}; "
+            "use a GGUF of a whole Llama-family model"
+        )
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors")
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)

@@ -69,8 +69,10 @@ class Decoder:
         batch, n, _ = x.shape
         past = 0 if cache is None else cache.length
         if past + n > self.context:
-            raise LlamaVidError(f"{past + n} tokens exceed the language model's context of {self.context}; "
-                                "shorten the question or lower the memory's budget")
+            raise LlamaVidError(
+                f"{past + n} tokens exceed the language model's context of {self.context}; "
+                "shorten the question or lower the memory's budget"
+            )
         cos, sin = self._cos[past : past + n], self._sin[past : past + n]
         turned = self.heads + self.groups
         for index, layer in enumerate(self._layers):

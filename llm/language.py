@@ -72,8 +72,10 @@ class LanguageModel:
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
-            raise BundleError(f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
-                              "transformers' save_pretrained") from error
+            raise BundleError(
+                f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
+                "transformers' save_pretrained"
+            ) from error
         model = cls(module, tokenizer)
         if lora:
             model.apply_lora(lora, lora_scale)
@@ -163,12 +165,16 @@ def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     try:
         config_json = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise BundleError(f"no usable config.json of a language model in {folder}: {error}; name a folder that "
-                          "transformers' save_pretrained wrote") from error
+        raise BundleError(
+            f"no usable config.json of a language model in {folder}: {error}; name a folder that "
+            "transformers' save_pretrained wrote"
+        ) from error
     kind = config_json.get("model_type")
     if kind not in FAMILY or (config_json.get("sliding_window") and config_json.get("use_sliding_window", True)):
-        raise BundleError(f"the language model in {folder} is of type {kind!r}; "
-                          f"use one of the Llama family ({', '.join(FAMILY)}) with full attention")
+        raise BundleError(
+            f"the language model in {folder} is of type {kind!r}; "
+            f"use one of the Llama family ({', '.join(FAMILY)}) with full attention"
+        )
     try:
         if kind == "llama" and (folder / "model.safetensors").is_file():
             return _load_llama(folder, device, dtype)

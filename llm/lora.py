@@ -39,8 +39,10 @@ def merge_lora(module: Any, tensors: Mapping[str, Tensor], scale: float) -> None
 def _name(key: str) -> str:
     match = _KEY.fullmatch(key)
     if match is None or match[1].split(".", 2)[2] not in PROJECTIONS:
-        raise BundleError(f"unknown LoRA weight {key!r}; expected layers.<number>.<projection>.lora_A or .lora_B with "
-                          f"a projection out of {', '.join(PROJECTIONS)}")
+        raise BundleError(
+            f"unknown LoRA weight {key!r}; expected layers.<number>.<projection>.lora_A or .lora_B with "
+            f"a projection out of {', '.join(PROJECTIONS)}"
+        )
     return match[1]
 
 
@@ -51,9 +53,13 @@ def _checked(module: Any, name: str, tensors: Mapping[str, Tensor]) -> tuple[Ten
     try:
         weight: Tensor = module.model.get_submodule(name).weight
     except AttributeError:
-        raise BundleError(f"the LoRA changes {name}, which this language model does not have; "
-                          "use the language model that it was trained with") from None
+        raise BundleError(
+            f"the LoRA changes {name}, which this language model does not have; "
+            "use the language model that it was trained with"
+        ) from None
     if a.dim() != 2 or b.dim() != 2 or (b.shape[0], a.shape[1]) != tuple(weight.shape) or a.shape[0] != b.shape[1]:
-        raise BundleError(f"the LoRA change of {name} has shapes A {tuple(a.shape)} and B {tuple(b.shape)}, which do "
-                          f"not fit its weight {tuple(weight.shape)}; use the language model that it was trained with")
+        raise BundleError(
+            f"the LoRA change of {name} has shapes A {tuple(a.shape)} and B {tuple(b.shape)}, which do "
+            f"not fit its weight {tuple(weight.shape)}; use the language model that it was trained with"
+        )
     return weight, a, b

@@ -1,7 +1,7 @@
 """The memory bank: what has been watched, in time order, in never more tokens than its budget.
 
-Each frame comes in as one entry. When the bank is full its policy consolidates it to 90 %, so that this happens (and the
-KV cache that mirrors it is rebuilt) once in minutes, not with every frame. Nothing is thrown away: entries become
+Each frame comes in as one entry. When the bank is full its policy consolidates it to 90 %, so that this happens (and
+the KV cache that mirrors it is rebuilt) once in minutes, not with every frame. Nothing is thrown away: entries become
 longer and coarser. Compare SAM 2's memory (Ravi et al. 2024, https://arxiv.org/abs/2408.00714), which keeps a fixed
 number of recent frames beside prompted ones; here all of the past stays, at less detail.
 """
@@ -60,13 +60,16 @@ class MemoryBank:
         Raises LlamaVidError if the entry does not start after the last one's start, or ends before it starts.
         """
         if entry.end < entry.start:
-            raise LlamaVidError(f"a memory entry ends ({entry.end:g} s) before it starts ({entry.start:g} s); "
-                                "give frames in time order")
+            raise LlamaVidError(
+                f"a memory entry ends ({entry.end:g} s) before it starts ({entry.start:g} s); give frames in time order"
+            )
         if self._entries:
             last = self._entries[-1]
             if entry.start <= last.start:
-                raise LlamaVidError(f"a memory entry starts at {entry.start:g} s, not after the last one's "
-                                    f"{last.start:g} s; give frames in time order")
+                raise LlamaVidError(
+                    f"a memory entry starts at {entry.start:g} s, not after the last one's "
+                    f"{last.start:g} s; give frames in time order"
+                )
             if entry.start < last.end:
                 self._entries[-1] = replace(last, end=entry.start)
         if len(self._entries) >= self.budget.pairs:
@@ -89,7 +92,9 @@ class MemoryBank:
         wanted = max(1, min(self.budget.pairs - 1, int(self.budget.pairs * AFTER_CONSOLIDATION)))
         entries = self._policy(self.entries, wanted)
         if not entries or len(entries) > wanted:
-            raise LlamaVidError(f"the consolidation policy left {len(entries)} entries instead of at most {wanted}; "
-                                "use one that always makes room")
+            raise LlamaVidError(
+                f"the consolidation policy left {len(entries)} entries instead of at most {wanted}; "
+                "use one that always makes room"
+            )
         self._entries = list(entries)
         self._version += 1

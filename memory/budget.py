@@ -21,10 +21,10 @@ ANSWER_TOKENS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Shares of a context window, in tokens: `prompt`, `marks`, `evidence` and `answer`, and `frames_tokens` for frames.
+    """Shares of a context window, in tokens: `prompt`, `marks`, `evidence`, `answer`, and `frames_tokens` for frames.
 
     With the usual 8,192 tokens: 244 for the prompt, 420 for an hour of marks, 72 for evidence, 256 for the answer, and
-    7,200 for frames, which is 3,600 pairs: one hour at one frame a second.
+    7,200 for frames, which is 3,600 pairs: one hour at one frame a second. `mark_count` is the most time marks.
     """
 
     context: int

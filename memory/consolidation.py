@@ -1,8 +1,8 @@
 """Consolidation: how a full memory makes room. A policy is a pure function from entries to fewer entries.
 
-`oldest_first` merges neighbours that look alike, older ones more readily, and leaves the recent minutes as they are. The
-cost of a merge is Ward's (1963, "Hierarchical grouping to optimize an objective function"): how much detail it loses,
-which also keeps spans of still scenes of like length. Runs in O(n log n).
+`oldest_first` merges neighbours that look alike, older ones more readily, and leaves the recent minutes as they are.
+The cost of a merge is Ward's (1963, "Hierarchical grouping to optimize an objective function"): how much detail it
+loses, which also keeps spans of still scenes of like length. Runs in O(n log n).
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def oldest_first(
 ) -> tuple[MemoryEntry, ...]:
     """At most `wanted` (1 or more) entries over the same time, with the same frames in all.
 
-    Merges unpinned neighbours of one scene outside the last `recent_seconds` (which count for half of `wanted` at most).
-    Only if that is not enough it merges across scene cuts, then recent entries, then pinned ones (oldest first in each).
+    Merges unpinned neighbours of one scene outside the last `recent_seconds` (half of `wanted` entries at most). Only
+    if that is not enough it merges across scene cuts, then recent entries, then pinned ones, older ones more readily.
     """
     if wanted < 1:
         raise ValueError(f"cannot consolidate to {wanted} entries; 1 is the least")

@@ -13,9 +13,9 @@ from llama_vid.tokenizer.pair import TokenPair
 class MemoryEntry:
     """What memory holds of [start, end) seconds: one token pair that stands for `frames` frames.
 
-    `embedding` (E,) is the unit-length image embedding (the mean of those of a consolidated span, renormalised), used to
-    find moments. `energy` is the largest motion energy in the span, `scene` counts scene cuts from 0: entries of different
-    scenes are never merged. `pinned` entries (alerts) are never consolidated.
+    `embedding` (E,) is the unit-length image embedding (the mean of those of a consolidated span, renormalised), used
+    to find moments. `energy` is the largest motion energy in the span, `scene` counts scene cuts from 0: entries of
+    different scenes are merged only where nothing else makes room. `pinned` entries (alerts) are consolidated last.
     """
 
     start: float
