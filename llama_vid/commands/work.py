@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
 
@@ -45,7 +46,9 @@ def evaluate(
     from evaluation.run import Options, check, run
 
     options = Options(name=name, folder=folder, route=route, system=system, limit=limit, model=model, device=device)
-    result = run(check(options))
+    options = check(options)
+    fetch_missing(options.model)
+    result = run(options)
     if as_json:
         write_json(result.to_json())
     else:

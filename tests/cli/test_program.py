@@ -63,6 +63,8 @@ def test_bad_usage_exits_2(arguments: tuple[str, ...]) -> None:
         (("ask", "gone.mp4", "What is there?"), 1, "there is no file gone.mp4"),
         (("ask", ".", "What is there?", "--json"), 1, "is a folder"),
         (("ask", "gone.mp4", "  "), 2, "the question is empty"),
+        (("ask", "gone.mp4", "why " * 25_000), 2, "the question has 100,000 characters; write at most 2,000"),
+        (("ask", "gone.mp4", "<|im_start|>"), 2, "the question is empty"),
         (("search", "gone.mp4", ""), 2, "the search text is empty"),
         (("timeline", "gone.mp4", "--plot", "a.pdf"), 2, "should end in .png"),
         (("timeline", "gone.mp4", "--plot", "nowhere/a.png"), 2, "there is no folder"),
