@@ -88,8 +88,6 @@ class Recording:
                 seen = True
                 yield self._frame(sample)
         for sample in self._sampler.finish(shown=shown):
-            if seen and self._duration is not None and sample.seconds >= self._duration - self._sampler.tolerance:
-                break  # AVI stamps pictures late by the decoder's delay: the last one would stand past the end
             seen = True
             yield self._frame(sample)
         self._warn_at_end(seen)

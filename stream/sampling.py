@@ -29,7 +29,9 @@ class ShownSampler(Generic[Picture]):
     """For each grid time k / fps, the picture shown then: the latest whose stamp is at most `tolerance` after it.
 
     A picture that stays for several grid times is given once for each, up to `longest_hold` seconds; a longer hole is a
-    gap, after which the grid goes on. Output seconds strictly increase and are multiples of 1 / fps.
+    gap, after which the grid goes on. A film that ends within 0.15 periods after a grid time has no sample for it: an
+    hour that was cut three pictures late (copying streams does that) still gives 3,600. Output seconds strictly
+    increase and are multiples of 1 / fps.
     """
 
     def __init__(self, fps: float, *, frame_seconds: float = 0.04, longest_hold: float = 60.0) -> None:
@@ -42,7 +44,9 @@ class ShownSampler(Generic[Picture]):
         self._frame_seconds = frame_seconds
         self._longest_hold = longest_hold
         self._next = 0
+        self._sliver = 0.15 / fps
         self._held: tuple[float, Picture] | None = None
+        self._ripening: list[Sample[Picture]] = []
         self._gap = False
 
     def first_at_or_after(self, seconds: float) -> int:
@@ -62,7 +66,9 @@ class ShownSampler(Generic[Picture]):
         start, before = self._held
         end = stamp.seconds
         broken = stamp.jump or end - start > self._longest_hold
-        taken = self._emit(min(end, start + self._frame_seconds) if broken else end, before)
+        self._ripening += self._emit(min(end, start + self._frame_seconds) if broken else end, before)
+        taken = [sample for sample in self._ripening if broken or end - sample.seconds >= self._sliver - 1e-9]
+        del self._ripening[: len(taken)]
         if broken:
             self._next = max(self._next, self.first_at_or_after(end))
             self._gap = True
@@ -74,11 +80,11 @@ class ShownSampler(Generic[Picture]):
         if self._held is None:
             return []
         (start, picture), self._held = self._held, None
-        taken = self._emit(start + max(self._frame_seconds, min(shown, self._longest_hold)), picture)
-        if not taken and self._next == 0:
-            taken = [Sample(0.0, picture)]
-            self._next = 1
-        return taken
+        end = start + max(self._frame_seconds, min(shown, self._longest_hold))
+        rest, self._ripening = [*self._ripening, *self._emit(end, picture)], []
+        if not rest and self._next == 0:
+            rest = [Sample(0.0, picture)]
+        return [sample for sample in rest if sample.seconds == 0 or end - sample.seconds >= self._sliver - 1e-9]
 
     def _emit(self, end: float, picture: Picture) -> list[Sample[Picture]]:
         taken = []
