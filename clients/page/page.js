@@ -8,6 +8,7 @@ const cameras = new Map(); // id -> camera as the API describes it
 let current = null;
 let turn = null; // the question that is being answered
 let timelineKey = "";
+let link = { state: "connecting" };
 
 function make(tag, props = {}, ...children) {
   const element = Object.assign(document.createElement(tag), props);
@@ -16,8 +17,13 @@ function make(tag, props = {}, ...children) {
 }
 
 // Files count from 0, live cameras in UTC epoch seconds: one clock, two ways to write it.
-function clock(seconds) {
-  if (seconds > 1e8) return new Date(seconds * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+function clock(seconds, short = false) {
+  if (seconds > 1e8) {
+    const date = new Date(seconds * 1000);
+    const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+    const today = date.toDateString() === new Date().toDateString();
+    return today || short ? time : `${date.toLocaleDateString([], { day: "numeric", month: "short" })}, ${time}`;
+  }
   const whole = Math.floor(seconds);
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   return (h ? `${h}:${String(m).padStart(2, "0")}` : `${m}`) + `:${String(s).padStart(2, "0")}`;
@@ -81,7 +87,8 @@ function showStage() {
   $("stage-facts").textContent = camera?.tokens.frames ? `${camera.tokens.frames.toLocaleString()} frames · ${camera.tokens.video.toLocaleString()} tokens` : "";
   const empty = $("stage").dataset.empty === "true";
   let text = "";
-  if (!camera) text = cameras.size ? "Choose a camera." : "No camera to show.";
+  if (link.state === "lost") text = empty ? "No connection to the server." : "Not live: no connection";
+  else if (!camera) text = cameras.size ? "Choose a camera." : "No camera to show.";
   else if (camera.state !== "live" && !(camera.state === "ended" && !empty)) {
     text = { failed: "This camera failed.", ended: "The video has ended.", stalled: "No new picture for a while.",
       reconnecting: "Waiting for the camera.", connecting: "Connecting to the camera…" }[camera.state] ?? camera.state;
@@ -97,7 +104,8 @@ function showStage() {
 // Once a second, the next only after the last has come; not at all while nobody looks.
 async function refreshPicture() {
   const id = current;
-  if (!id || document.hidden) return;
+  if (!id || document.hidden || !["ready", "connecting"].includes(link.state)) return;
+  if (cameras.get(id)?.state === "failed" && $("stage").dataset.empty === "true") return;
   try {
     const answer = await fetch(`/api/cameras/${id}/snapshot.jpg`);
     if (!answer.ok || id !== current) return;
@@ -124,7 +132,7 @@ async function refreshTimeline() {
     $("timeline").replaceChildren(...spans.map((span) => {
       const motion = make("meter", { min: 0, max: 1, value: span.motion, title: `Motion ${Math.round(span.motion * 100)} %` });
       motion.setAttribute("aria-label", "Motion");
-      const button = make("button", { type: "button" }, make("time", { textContent: `${clock(span.start)} – ${clock(span.end)}` }), motion, make("span", { textContent: span.caption || "–" }));
+      const button = make("button", { type: "button", title: `${clock(span.start)} to ${clock(span.end, true)}, ${lasting(span.end - span.start)}` }, make("time", { textContent: clock(span.start, true) }), motion, make("span", { textContent: span.caption || "–" }));
       button.addEventListener("click", () => view(id, (span.start + span.end) / 2));
       return make("li", {}, button);
     }));
@@ -210,8 +218,8 @@ $("viewer").addEventListener("click", (event) => { if (event.target === $("viewe
 
 // ---- the link, the webcam, the rhythm
 
-const link = new Link({
-  state(state, text) { $("link").dataset.state = state; $("link").lastElementChild.textContent = text; showStage(); if (state === "ready") loadCameras(); },
+link = new Link({
+  state(state, text) { document.body.classList.toggle("offline", state === "lost"); $("link").dataset.state = state; $("link").lastElementChild.textContent = text; showStage(); if (state === "ready") loadCameras(); },
   status(message) {
     const camera = cameras.get(message.camera);
     if (!camera || message.state === "removed") { loadCameras(); return; }

@@ -1,6 +1,7 @@
 // This computer's webcam as a camera: WHIP (RFC 9725), all ICE candidates in the offer.
 
 const GATHER_MS = 2000; // candidates of the own network come at once; one that hangs is not waited for
+const OFFERS = 20; // times half a second
 
 export class Webcam {
   constructor({ button, note, ready }) {
@@ -29,7 +30,7 @@ export class Webcam {
       for (const track of this.media.getVideoTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [this.media] });
       await peer.setLocalDescription();
       await gathered(peer);
-      const answer = await fetch(`/whip/${this.camera}`, { method: "POST", headers: { "Content-Type": "application/sdp" }, body: peer.localDescription.sdp });
+      const answer = await this.offer(peer.localDescription.sdp);
       if (!answer.ok) throw new Error((await answer.json()).error?.message ?? "The server refused the webcam.");
       this.session = answer.headers.get("Location");
       await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
@@ -40,6 +41,15 @@ export class Webcam {
     } catch (problem) {
       const refused = { NotAllowedError: "The browser was not allowed to use the webcam.", NotFoundError: "No webcam was found.", NotReadableError: "Another program uses the webcam." }[problem.name];
       this.stop(refused ?? problem.message);
+    }
+  }
+
+  // A camera that was just added, or waits for the model, says 503 until it is open.
+  async offer(sdp) {
+    for (let attempt = 1; ; attempt++) {
+      const answer = await fetch(`/whip/${this.camera}`, { method: "POST", headers: { "Content-Type": "application/sdp" }, body: sdp });
+      if (answer.status !== 503 || attempt === OFFERS || !this.peer) return answer;
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
   }
 
@@ -60,7 +70,7 @@ export class Webcam {
 
   show(on, text) {
     this.button.setAttribute("aria-pressed", String(on));
-    this.button.lastElementChild.textContent = on ? "Stop my webcam" : "Use my webcam as camera";
+    this.button.lastElementChild.textContent = on ? "Stop my webcam" : "Use my webcam";
     this.note.textContent = text;
   }
 }
