@@ -55,6 +55,8 @@ def oldest_first(
     """
     if wanted < 1:
         raise ValueError(f"cannot consolidate to {wanted} entries; 1 is the least")
+    if len(entries) <= wanted:
+        return tuple(entries)
     groups: list[list[MemoryEntry]] = [[entry] for entry in entries]
     recent = _recent_from(entries, wanted, recent_seconds)
     for across, also_recent, also_pinned in CONCESSIONS:
