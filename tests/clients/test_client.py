@@ -11,7 +11,7 @@ import pytest
 from llama_vid.clients import Client
 from llama_vid.clients.client import ConnectionLost, RequestRefused, ResponseFailed
 from llama_vid.clients.protocol import ResponseCreated, ResponseDone, TextDelta
-from tests.server.running import RunningServer, running_server
+from tests.server.running import RunningServer, running_server, until
 
 
 async def test_ask_streams_the_answer(server: RunningServer) -> None:
@@ -70,7 +70,11 @@ async def test_cancelling_the_task_cancels(server: RunningServer) -> None:
 
 @pytest.mark.parametrize(
     ("camera", "question", "code"),
-    [("garage", "q", "no_such_camera"), ("front", " ", "question_empty"), ("front", "x" * 100_000, "question_too_long")],
+    [
+        ("garage", "q", "no_such_camera"),
+        ("front", " ", "question_empty"),
+        ("front", "x" * 100_000, "question_too_long"),
+    ],
 )
 async def test_refusals_raise(server: RunningServer, camera: str, question: str, code: str) -> None:
     async with Client.connect(server.url) as client:
@@ -102,8 +106,7 @@ async def test_a_server_that_goes_ends_everything() -> None:
         async with Client.connect(server.url) as client:
             async with asyncio.TaskGroup() as group:
                 waiting = group.create_task(failure(client), name="asker")
-                while not server.model.session("front").questions:
-                    await asyncio.sleep(0)
+                await asyncio.to_thread(until, lambda: server.model.session("front").questions, "the question")
                 server.stop()
             assert "1001" in waiting.result()
             with pytest.raises(ConnectionLost):
@@ -124,9 +127,10 @@ async def test_no_server_is_one_clear_line(unused_tcp_port: int) -> None:
 
 
 def test_importing_the_client_loads_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "av", "aiortc", "fastapi", "starlette", "uvicorn")
     code = (
         "import sys, llama_vid, llama_vid.clients, llama_vid.clients.client, llama_vid.clients.protocol;"
-        "print([m for m in ('torch', 'transformers', 'av', 'aiortc', 'fastapi', 'starlette', 'uvicorn') if m in sys.modules])"
+        f"print([m for m in {heavy} if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert result.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from llama_vid.clients.outbox import Outbox, Overloaded, drain
-from llama_vid.clients.protocol import StreamStatus, TextDelta
+from llama_vid.clients.protocol import ServerMessage, StreamStatus, TextDelta
 
 
 def delta(number: int) -> TextDelta:
@@ -20,7 +20,7 @@ def status(state: str, camera: str = "front") -> StreamStatus:
 
 async def test_keeps_the_order() -> None:
     outbox = Outbox()
-    messages = [delta(0), status("live"), delta(1)]
+    messages: list[ServerMessage] = [delta(0), status("live"), delta(1)]
     for message in messages:
         outbox.put(message)
     assert [(await outbox.get())[1] for _ in messages] == messages

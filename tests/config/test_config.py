@@ -101,7 +101,7 @@ def test_a_bad_variable_is_named(value: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_variable_that_should_be_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LLAMA_VID_CAMERAS", "front")
-    with pytest.raises(ConfigError, match="environment.*cameras"):
+    with pytest.raises(ConfigError, match=r"environment.*cameras"):
         load_config()
 
 
@@ -111,8 +111,14 @@ def test_a_variable_that_should_be_json(monkeypatch: pytest.MonkeyPatch) -> None
         ("\n\ncamras:\n  front: {url: a}\n", "llama-vid.yaml:3: unknown key 'camras'; did you mean 'cameras'?"),
         ("server:\n  prot: 1\n", "llama-vid.yaml:2: unknown key 'prot'; did you mean 'port'?"),
         ("zzz: 1\n", "known here: server, model, timezone, memory, mqtt, cameras"),
-        ("cameras:\n  a:\n    url: x.mp4\n    alerts:\n      - {name: n, when: w, fro: 3s}\n", "unknown key 'fro'; did you"),
-        ("cameras:\n  a:\n    url: x.mp4\n    alerts:\n      - {name: n, when: w, for: soon}\n", "yaml:5: 'cameras.a.alerts.0.for"),
+        (
+            "cameras:\n  a:\n    url: x.mp4\n    alerts:\n      - {name: n, when: w, fro: 3s}\n",
+            "unknown key 'fro'; did you",
+        ),
+        (
+            "cameras:\n  a:\n    url: x.mp4\n    alerts:\n      - {name: n, when: w, for: soon}\n",
+            "yaml:5: 'cameras.a.alerts.0.for",
+        ),
         ("cameras:\n  a:\n    fps: 1\n", "llama-vid.yaml:2: 'cameras.a.url' is missing; add it"),
         ("cameras:\n  a:\n", "llama-vid.yaml:2: 'cameras.a' must be a section with keys under it: url, fps"),
         ("cameras: [front]\n", "llama-vid.yaml:1: 'cameras' must be a section"),
@@ -152,21 +158,44 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["rtsp://h/s", "RTSPS://u:p@h:322/", "http://h/a.m3u8", "webrtc:", "file:/a.mp4", "v4l2:/dev/video0", "a.mp4", "./b/c.mp4"],
+    [
+        "rtsp://h/s",
+        "RTSPS://u:p@h:322/",
+        "http://h/a.m3u8",
+        "webrtc:",
+        "file:/a.mp4",
+        "v4l2:/dev/video0",
+        "a.mp4",
+        "./b/c.mp4",
+    ],
 )
 def test_good_urls(url: str) -> None:
     assert check_camera_url(f" {url} ") == url
 
 
 @pytest.mark.parametrize(
-    "url", ["", "rtsp:///s", "rtsp://h:x/s", "http://", "ftp://h/", "concat:a|b", "webrtc:x", "file:", "rtsp://h/a b", "data:x"]
+    "url",
+    [
+        "",
+        "rtsp:///s",
+        "rtsp://h:x/s",
+        "http://",
+        "ftp://h/",
+        "concat:a|b",
+        "webrtc:x",
+        "file:",
+        "rtsp://h/a b",
+        "data:x",
+    ],
 )
 def test_bad_urls(url: str) -> None:
     with pytest.raises(ValueError, match=r"use one of|give|write|takes nothing"):
         check_camera_url(url)
 
 
-@pytest.mark.parametrize("url", ["rtsp://u:hunter22@h:x/s", "ftp://u:hunter22@h/", "rtsp://u:hunter22@/s", "http://u:hunter22@h/ "])
+@pytest.mark.parametrize(
+    "url", ["rtsp://u:hunter22@h:x/s", "ftp://u:hunter22@h/", "rtsp://u:hunter22@/s", "http://u:hunter22@h/ "]
+)
 def test_refusals_do_not_repeat_the_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"^[^@]*$") as problem:
         check_camera_url(url + "\x00 x")

@@ -74,7 +74,9 @@ def running_server(
     if file is not None:
         config = load_config(file)
     else:
-        config = Config.model_validate({"server": {"port": 0}, "cameras": FRONT_AND_BACK if cameras is None else cameras})
+        config = Config.model_validate(
+            {"server": {"port": 0}, "cameras": FRONT_AND_BACK if cameras is None else cameras}
+        )
     app = create_app(
         load_model or (lambda: model),
         config,

@@ -1,8 +1,10 @@
-"""A model that follows a script, so that the server can be tested without weights. Only the model is scripted: the port,
-uvicorn, the websocket, the cameras' tasks and WebRTC are the real ones.
+"""A model that follows a script, so that the server can be tested without weights.
 
-What a question makes it do: `count N` says N words; `flood N` says N pieces of 4 kB; `wait` says one word and then nothing
-until it is cancelled; `fail` and `crash` raise a known and an unknown error after one word; anything else is echoed.
+Only the model is scripted: the port, uvicorn, the websocket, the cameras' tasks and WebRTC are the real ones.
+
+What a question makes it do: `count N` says N words; `flood N` says N pieces of 4 kB; `wait` says one word and then
+nothing until it is cancelled; `fail` and `crash` raise a known and an unknown error after one word; anything else is
+echoed.
 """
 
 from __future__ import annotations

@@ -176,7 +176,11 @@ def test_timeline(shared: RunningServer) -> None:
 
 
 def test_pictures(shared: RunningServer) -> None:
-    for path, cache in (("frames/4.5.jpg", "private, max-age=3600"), ("frames/latest.jpg", "no-store"), ("snapshot.jpg", "no-store")):
+    for path, cache in (
+        ("frames/4.5.jpg", "private, max-age=3600"),
+        ("frames/latest.jpg", "no-store"),
+        ("snapshot.jpg", "no-store"),
+    ):
         answer = shared.http.get(f"/api/cameras/front/{path}")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg"), path
         assert answer.headers["cache-control"] == cache
@@ -209,7 +213,9 @@ def test_the_schema_names_the_routes(shared: RunningServer) -> None:
     assert shared.http.get("/none").json()["error"]["message"] == "Not Found"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "evil.example:80", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example", "evil.example:80", ""]
+)
 def test_a_foreign_host_is_refused(shared: RunningServer, host: str) -> None:
     for path in ("/", "/api/cameras", "/healthz"):
         answer = shared.http.get(path, headers={"Host": host})
@@ -233,7 +239,15 @@ def test_own_names_are_served(shared: RunningServer, name: str) -> None:
     assert shared.http.get("/healthz", headers={"Host": f"{name}:{port}"}).status_code == 200
 
 
-FOREIGN_ORIGINS = ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost", "file://", "", "http://[bad"]
+FOREIGN_ORIGINS = [
+    "http://evil.example",
+    "null",
+    "http://127.0.0.1:1",
+    "https://localhost",
+    "file://",
+    "",
+    "http://[bad",
+]
 
 
 @pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
@@ -256,24 +270,22 @@ async def test_the_own_origin_is_served(shared: RunningServer) -> None:
 
 async def test_a_websocket_with_a_foreign_host_is_refused(shared: RunningServer) -> None:
     port = int(shared.host.split(":")[1])
+    # A name that somebody's DNS points at this machine: host and origin agree, yet are not ours.
+    name = f"evil.example:{port}"
+    headers = {"Origin": f"http://{name}"}
     with pytest.raises(InvalidStatus) as refusal:
-        # A name that somebody's DNS points at this machine: host and origin agree, yet are not ours.
-        origin = f"http://evil.example:{port}"
-        async with connect(
-            f"ws://evil.example:{port}/ws", proxy=None, host="127.0.0.1", port=port, additional_headers={"Origin": origin}
-        ):
-            pass
+        await connect(f"ws://{name}/ws", proxy=None, host="127.0.0.1", port=port, additional_headers=headers)
     assert refusal.value.response.status_code == 421
 
 
 def test_beyond_loopback_is_refused() -> None:
-    with pytest.raises(ConfigError, match="reachable from other machines"):
+    with pytest.raises(ConfigError, match=r"reachable from other machines"):
         make_server(Config(server=ServerSettings(host="0.0.0.0")), ScriptedModel)
 
 
 def test_a_taken_port_is_one_clear_line(unused_tcp_port: int) -> None:
     settings = ServerSettings(port=unused_tcp_port)
-    with socket.create_server(("127.0.0.1", unused_tcp_port)), pytest.raises(LlamaVidError, match="set server.port"):
+    with socket.create_server(("127.0.0.1", unused_tcp_port)), pytest.raises(LlamaVidError, match=r"set server\.port"):
         open_port(settings)
 
 

@@ -57,7 +57,9 @@ async def test_a_publisher_comes_and_goes(whip: RunningServer) -> None:
         assert location.startswith("/whip/web/")
         await peer.setRemoteDescription(RTCSessionDescription(sdp=answer.text, type="answer"))
         source = whip.model.session("web").source
-        await asyncio.to_thread(until, lambda: source.state == "live" and source.stats.frames >= 0, "frames over WebRTC")
+        await asyncio.to_thread(
+            until, lambda: source.state == "live" and source.stats.frames >= 0, "frames over WebRTC"
+        )
         assert (await asyncio.to_thread(whip.http.get, "/api/cameras/web")).json()["publishing"] is True
         assert (await asyncio.to_thread(whip.http.delete, location)).status_code == 200
         assert (await asyncio.to_thread(whip.http.delete, location)).status_code == 404
