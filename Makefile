@@ -18,7 +18,7 @@ $(READY): requirements.txt requirements-dev.txt requirements-eval.txt requiremen
 	@scripts/setup
 
 demo: $(READY)
-	@$(BIN)/llama-vid demo $(if $(DEMO_EXIT),--exit)
+	@$(BIN)/llama-vid demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest -q $(ARGS)
