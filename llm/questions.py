@@ -13,7 +13,7 @@ from typing import Final
 
 from llama_vid.errors import QuestionError
 from llama_vid.llm.spans import NamedSpan, named_span
-from llama_vid.llm.subjects import AUXILIARY, of_counted, of_open, of_timed, of_yes_no, tidied
+from llama_vid.llm.subjects import AUXILIARY, of_counted, of_open, of_timed, of_yes_no, tidied, without_place
 
 #: The longest question, in characters.
 LONGEST: Final = 4000
@@ -126,7 +126,7 @@ _SUMMARY: Final = _any(
     rf"^what (?:all )?(?:has|have|had|did|was|were|is|are|else)?\s*(?:been )?(?:covered|discussed|{_HAPPEN})"
     r"(?: here| outside| inside| there| today)?$",
     rf"^what's (?:been )?{_HAPPEN}(?: here| outside| inside| there| today)?$",
-    r"^what (?:did|have|do|can) (?:i|you|we) (?:miss|missed|see|seen|saw|watch|watched|observe|observed)$",
+    r"^what (?:did|have|do|can) (?:i|you|we) (?:miss(?:ed)?|see|seen|saw|watch(?:ed)?|observed?)(?: today)?$",
     r"^(?:tell|talk)(?: me)? (?:about )?(?:everything|what happened|the (?:video|story))",
     rf"^about (?:the|this) {_SHOW}$",
     r"^(?:what is|what's|tell me) (?:the )?(?:story|plot|content|contents)(?: of)?",
@@ -184,7 +184,7 @@ def _sorted(text: str, *, named: bool, asks: bool) -> tuple[QuestionKind, str, t
         return QuestionKind.ORDER, things[0] if things else "", tuple(things[1:]), False
     if match := _WHEN.search(text):
         return QuestionKind.WHEN, of_timed(text[match.end() :]), (), False
-    if not text or _SUMMARY.search(text):
+    if not text or _SUMMARY.search(without_place(text)):
         return QuestionKind.SUMMARY, "", (), False
     if match := re.match(r"^(?:if|whether)\b\s*", text):
         return (

@@ -37,6 +37,10 @@ _PRONOUNS: Final = {
     "somebody": "someone", "any": "", "some": "", "you": "", "we": "",
     "he": "a man", "she": "a woman", "they": "people",
 }  # fmt: skip
+#: What is left when a question is about the whole recording.
+_NOTHING: Final = re.compile(
+    r"(?:the|an?|(?:the |this )?(?:whole |entire )?(?:video|clip|film|movie|footage|recording))"
+)
 _ADVERB: Final = re.compile(r"^(?:ever|still|already|also|really|actually|indeed|now|currently|just|first|last)\b\s*")
 _WH: Final = re.compile(
     r"^(?:name |(?:in|on|at|from|to|with|of|for|by) )?(?:(?:what|which|who|whose|whom|where|why|how)(?:'s)?\b\s*"
@@ -44,14 +48,19 @@ _WH: Final = re.compile(
 )
 _ATTRIBUTE: Final = re.compile(
     r"^(?:(?:is|are|was|were) the |the |an? )?(?:colou?r|kind|type|sort|shape|size|pattern|brand|gender|sex|age|name"
-    r"|number|role|weather)s?\b(?: or \w+)?(?: of)?\s*"
+    r"|number|role|weather)s?\b(?: or \w+)?(?: of)?\s*|^(?:long|tall|big|old|high|wide|fast|large|small|much)\b\s*"
 )
 _DOING: Final = re.compile(r"\s*\b(?:doing|do|does|happening|happens|going on|like|look like|made of|used for)$")
 
 
+def without_place(text: str) -> str:
+    """Text without "in the video", "of this clip" and the like."""
+    return _PLACE.sub("", text)
+
+
 def tidied(phrase: str) -> str:
     """A phrase without words about the recording, pronouns turned into what a caption would say, and single spaces."""
-    phrase = _PLACE.sub("", phrase.strip(' \t\n.,;:!?"“”'))
+    phrase = without_place(phrase.strip(' \t\n.,;:!?"“”'))
     while (shorter := _TRAILING.sub("", phrase)) != phrase:
         phrase = shorter
     phrase = _ADVERB.sub("", phrase)
@@ -59,7 +68,8 @@ def tidied(phrase: str) -> str:
     if first in _PRONOUNS:
         phrase = f"{_PRONOUNS[first]} {rest}"
     phrase = re.sub(r"\b(?:anyone|anybody|somebody)\b", "someone", phrase)
-    return " ".join(phrase.split()).strip(" ,")
+    phrase = " ".join(phrase.split()).strip(" ,")
+    return "" if _NOTHING.fullmatch(phrase) else phrase
 
 
 def of_yes_no(text: str) -> str:
