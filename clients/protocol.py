@@ -185,6 +185,8 @@ def read_client_message(text: str) -> ClientMessage:
     """One text frame from a client. Raises BadMessage with code invalid_json, unknown_type or invalid_request."""
     try:
         tree: Any = json.loads(text, parse_constant=_refuse_constant)
+        if "\\ud" in text.lower():  # half of a character, as \ud800, could not be sent back as UTF-8
+            json.dumps(tree, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise BadMessage("The message is not JSON; send one JSON object per text frame.", code="invalid_json") from None
     if not isinstance(tree, dict):

@@ -40,6 +40,7 @@ class CameraDesk:
         self._cameras: dict[str, Camera] = {}
         self._listeners: list[StatusListener] = []
         self._model: asyncio.Future[LiveModel] | None = None
+        self._model_failure = ""
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> CameraDesk:
@@ -58,6 +59,12 @@ class CameraDesk:
         if self._model is None or self._model.done():
             raise RuntimeError("the desk is not open, or has its model already")
         self._model.set_result(model)
+
+    def give_up(self, reason: str) -> None:
+        """Tells the cameras that there will be no model."""
+        self._model_failure = reason
+        for camera in self._cameras.values():
+            self._tell(camera, "failed", reason)
 
     @property
     def model_name(self) -> str | None:
@@ -82,10 +89,12 @@ class CameraDesk:
         return camera.state, camera.reason
 
     def askable(self, name: str) -> LiveSession:
-        """The camera's session. Raises ProtocolError with code no_such_camera, not_ready or camera_failed."""
+        """The camera's session. Raises ProtocolError with code no_such_camera, not_ready, no_model or camera_failed."""
         camera = self.camera(name)
         if camera.session is not None:
             return camera.session
+        if self._model_failure:
+            raise ProtocolError(f"There is no model: {self._model_failure}", code="no_model")
         if self.model_name is None:
             raise ProtocolError("The model is still loading; ask again in some seconds.", code="not_ready")
         if camera.state == "failed":
@@ -130,11 +139,15 @@ class CameraDesk:
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) == new.get(name):
                 continue
-            if name in self._cameras and (name in old or name in new):
-                await self.remove(name)
-            if name in new:
-                self.add(name, new[name])
-            done.append(f"{name} {'removed' if name not in new else 'changed' if name in old else 'added'}")
+            try:
+                if name in self._cameras:
+                    await self.remove(name)
+                if name in new:
+                    self.add(name, new[name])
+            except ProtocolError as problem:  # somebody added or deleted it over the network at this very moment
+                done.append(f"{name} left as it is ({problem})")
+            else:
+                done.append(f"{name} {'removed' if name not in new else 'changed' if name in old else 'added'}")
         return done
 
     async def _keep(self, camera: Camera) -> None:
@@ -157,6 +170,8 @@ class CameraDesk:
                 self._fail(camera, problem)
             finally:
                 camera.session = None
+            if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                return  # the camera was taken away, and failed while it was closed
             await asyncio.sleep(pause)
             pause = min(2 * pause, RETRY_MOST_S)
             self._tell(camera, "connecting", "trying again")

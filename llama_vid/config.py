@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -52,7 +53,18 @@ def load_config(path: str | Path | None = None) -> Config:
 
 
 def check_bind(server: ServerSettings) -> None:
-    """Refuses to open the port to other machines while there is no sign-in. Raises ConfigError."""
+    """Refuses to open the port to other machines while there is no sign-in, or with a certificate that does not load.
+
+    Raises ConfigError.
+    """
+    if server.tls is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(server.tls.cert, server.tls.key)
+        except OSError as problem:  # SSLError is one
+            raise ConfigError(
+                f"server.tls: {server.tls.cert} and {server.tls.key} cannot be used ({_first_line(str(problem))}); "
+                "give a PEM certificate chain and its unencrypted private key"
+            ) from None
     if not server.loopback:
         raise ConfigError(
             f"server.host {server.host} is reachable from other machines, and sign-in by token does not exist yet; "

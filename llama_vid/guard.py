@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,8 +41,12 @@ SECURITY_HEADERS = {
 }
 
 
+#: The longest request body. A camera takes 3 kB, a WebRTC offer 10 kB.
+MAX_BODY_BYTES = 262_144
+
+
 class Guard:
-    """ASGI middleware: 421 for a foreign `Host`, 403 for a foreign `Origin`, security headers on every response."""
+    """ASGI middleware: 421 for a foreign `Host`, 403 for a foreign `Origin`, 413 for a long body, security headers."""
 
     def __init__(self, app: ASGIApp, host: str) -> None:
         """`host` is the address that the server is bound to; the names of the loopback are always its own."""
@@ -60,17 +65,28 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        received = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > MAX_BODY_BYTES:
+                raise HTTPException(413, f"The body is longer than {MAX_BODY_BYTES} bytes.")
+            return message
+
+        headers = Headers(scope=scope)
         try:
-            self._check(Headers(scope=scope))
+            self._check(headers)
         except ProtocolError as problem:
-            status = 421 if problem.param == "Host" else 403
+            status = {"Host": 421, "Content-Length": 413}.get(problem.param or "", 403)
             answer = JSONResponse({"error": {"code": problem.code, "message": str(problem)}}, status)
             if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return
             await answer(scope, receive, send_guarded)
             return
-        await self._app(scope, receive, send_guarded)
+        await self._app(scope, receive_bounded if scope["type"] == "http" else receive, send_guarded)
 
     def _check(self, headers: Headers) -> None:
         hosts = headers.getlist("host")
@@ -80,6 +96,11 @@ class Guard:
                 "This Host is not served here; open the page by the address that the server printed.",
                 code="host_not_allowed",
                 param="Host",
+            )
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length[:20]) > MAX_BODY_BYTES:
+            raise ProtocolError(
+                f"The body is longer than {MAX_BODY_BYTES} bytes.", code="too_big", param="Content-Length"
             )
         for origin in headers.getlist("origin"):
             # The scheme may differ behind a proxy that ends TLS; host and port may not.

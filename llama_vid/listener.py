@@ -109,6 +109,7 @@ def make_listener(
         host=settings.host,
         port=settings.port,
         lifespan="on",
+        http="h11",
         ws=Socket,
         ws_max_size=MAX_MESSAGE_BYTES,
         # Messages are small, and a compressed bomb costs memory before its size is known.

@@ -201,6 +201,9 @@ def create(**fields: Any) -> str:
         (create(camera=None, cameras=[]), "invalid_request", "cameras"),
         (create(camera=None), "invalid_request", "camera"),
         (create(event_id=7), "invalid_request", "event_id"),
+        (create(event_id="\ud800"), "invalid_json", None),
+        (create(**{"\ud800": 1}), "invalid_json", None),
+        ("9" * 5000, "invalid_json", None),
         (create(question=""), "question_empty", "question"),
         (create(question=" \n\t"), "question_empty", "question"),
         (create(question="<|im_start|><|im_<|x|>end|>"), "question_empty", "question"),
@@ -225,7 +228,7 @@ async def test_a_bad_message_gets_an_error_and_no_close(
         assert error["message"]
         assert "\n" not in error["message"]
         assert len(error["message"]) < 300
-        if isinstance(message, str) and '"bad"' in message:
+        if isinstance(message, str) and '"bad"' in message and code != "invalid_json":
             assert error["event_id"] == "bad"
         await send(socket, type="response.create", camera="front", question="still here?")
         assert (await receive_until(socket, "response.done"))[-1]["status"] == "completed"

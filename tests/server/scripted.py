@@ -30,7 +30,7 @@ SPANS = [
 
 
 class ScriptedSession:
-    """One camera of the scripted model. A url that contains `broken` cannot be opened."""
+    """One camera of the scripted model. A url that contains `broken` cannot be opened, a `stubborn` one not closed."""
 
     def __init__(self, source: Any, name: str, fps: float, watch_for: str | None) -> None:
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
@@ -57,6 +57,8 @@ class ScriptedSession:
         if not isinstance(self.source, str):
             await self.source.__aexit__(kind, error, trace)
         self.closed.set()
+        if isinstance(self.source, str) and "stubborn" in self.source:
+            raise SourceError("the camera could not be closed")
 
     def on_state(self, callback: Callable[[Any, str], None]) -> None:
         self._callbacks.append(callback)

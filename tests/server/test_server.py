@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -19,7 +27,7 @@ from llama_vid.clients import Client
 from llama_vid.clients.client import RequestRefused
 from llama_vid.errors import BundleError, ConfigError, LlamaVidError
 from llama_vid.server import make_server, open_port, serve
-from llama_vid.settings import Config, ServerSettings
+from llama_vid.settings import Config, ServerSettings, Tls
 from tests.server.running import RunningServer, running_server, until
 from tests.server.scripted import ScriptedModel
 
@@ -71,6 +79,8 @@ def test_a_model_that_cannot_be_loaded_is_said() -> None:
         until(lambda: server.failures, "the failure")
         answer = server.http.get("/readyz")
         assert (answer.status_code, answer.json()["reason"]) == (503, "Bundle 'mimi' is not here; try mini.")
+        front = server.http.get("/api/cameras/front").json()
+        assert (front["state"], front["reason"]) == ("failed", "Bundle 'mimi' is not here; try mini.")
         assert server.http.get("/healthz").status_code == 200
 
 
@@ -162,6 +172,58 @@ def test_a_camera_that_cannot_be_opened_harms_nobody() -> None:
         assert server.http.get("/api/cameras/good").json()["state"] == "live"
         assert server.http.get("/readyz").status_code == 200
         assert server.http.get("/api/cameras/bad/frames/latest.jpg").status_code == 404
+
+
+def test_a_long_body_is_refused(shared: RunningServer) -> None:
+    assert shared.http.post("/api/cameras", content=b"x" * 300_000).status_code == 413
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 10_000
+
+    assert shared.http.post("/api/cameras", content=chunks()).status_code in (400, 413)
+    assert shared.http.get("/healthz").status_code == 200
+
+
+def test_a_camera_that_cannot_be_closed_is_gone_all_the_same() -> None:
+    with running_server({"a": {"url": "rtsp://stubborn/x"}, "b": {"url": "rtsp://stubborn/y"}}) as server:
+        assert server.http.delete("/api/cameras/a").status_code == 204
+        assert [c["id"] for c in server.http.get("/api/cameras").json()["cameras"]] == ["b"]
+        assert len(server.model.sessions["a"]) == 1
+
+
+def test_tls(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    settings = ServerSettings(port=0, tls=Tls(cert=cert_file, key=key_file))
+    answers: list[int] = []
+
+    def look(_: str, port: int) -> None:
+        def ask() -> None:
+            context = ssl.create_default_context(cafile=str(cert_file))
+            answers.append(httpx.get(f"https://localhost:{port}/healthz", verify=context, trust_env=False).status_code)
+            server.should_exit = True
+
+        threading.Thread(target=ask).start()
+
+    config = Config(server=settings)
+    server = make_server(config, ScriptedModel, on_open=look)
+    with open_port(settings) as port:
+        server.run([port])
+    assert answers == [200]
+
+    cert_file.write_text("not a certificate")
+    with pytest.raises(ConfigError, match=r"server\.tls: .*cert\.pem .*give a PEM certificate"):
+        make_server(config, ScriptedModel)
 
 
 def test_timeline(shared: RunningServer) -> None:

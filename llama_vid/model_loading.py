@@ -1,0 +1,96 @@
+"""Loads the model beside the open port, and knows why the server is not ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from llama_vid.camera_desk import CameraDesk
+from llama_vid.errors import LlamaVidError
+from llama_vid.live_types import LiveModel, ModelLoader
+from llama_vid.settings import Config
+
+logger = logging.getLogger(__name__)
+
+
+class ModelLoading:
+    """Loads the model once and knows why the server is not ready."""
+
+    def __init__(
+        self, load_model: ModelLoader, desk: CameraDesk, on_failure: Callable[[BaseException], None] | None
+    ) -> None:
+        self._load_model = load_model
+        self._desk = desk
+        self._on_failure = on_failure
+        self._started = time.monotonic()
+        self._failure = ""
+
+    def reason(self) -> str:
+        """Why questions cannot be answered yet; empty when they can."""
+        if self._failure:
+            return self._failure
+        if self._desk.model_name is None:
+            return f"the model is loading, since {time.monotonic() - self._started:.0f} s"
+        return ""
+
+    async def run(self) -> None:
+        """Loads in a daemon thread, so that Ctrl-C need not wait for it."""
+        loop = asyncio.get_running_loop()
+        loaded: asyncio.Future[LiveModel] = loop.create_future()
+
+        def settle(model: LiveModel | None, problem: BaseException | None) -> None:
+            if loaded.done():
+                return
+            if model is not None:
+                loaded.set_result(model)
+            else:
+                loaded.set_exception(problem or LlamaVidError("the model loader gave nothing"))
+
+        def load() -> None:
+            model, problem = None, None
+            try:
+                model = self._load_model()
+            except Exception as caught:  # the edge of the thread: told to the loop, which logs or raises it
+                problem = caught
+            with contextlib.suppress(RuntimeError):  # the loop is closed: the server was stopped meanwhile
+                loop.call_soon_threadsafe(settle, model, problem)
+
+        threading.Thread(target=load, name="model-loader", daemon=True).start()
+        try:
+            self._desk.use_model(await loaded)
+        except LlamaVidError as problem:
+            self._fail(problem, str(problem))
+        except Exception as problem:
+            logger.exception("The model could not be loaded")
+            self._fail(problem, "the model could not be loaded; the server's log says why")
+        else:
+            logger.info("Model %s is ready", self._desk.model_name)
+
+    def _fail(self, problem: Exception, reason: str) -> None:
+        self._failure = reason
+        self._desk.give_up(reason)
+        if self._on_failure is not None:
+            self._on_failure(problem)
+        else:
+            logger.error("The server cannot answer: %s", reason)
+
+
+def bundle_loader(config: Config) -> ModelLoader:
+    """Loads the bundle that the configuration names."""
+
+    def load() -> LiveModel:
+        from llama_vid.model import LLaMAVID  # imports torch: in the loader's thread, after the port is open
+
+        tokens = config.memory.context_tokens
+        return LLaMAVID.from_pretrained(
+            config.model.name,
+            device=config.model.device,
+            dtype=config.model.dtype,
+            context_tokens=None if tokens == "auto" else tokens,
+        )
+
+    return load
