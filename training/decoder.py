@@ -1,0 +1,110 @@
+"""The language model as training sees it: frozen weights, LoRA deltas, packed rows, a vocabulary cut to what occurs.
+
+The forward is written with plain matrix products, so that `torch.compile` fuses everything between them: on CPUs with AMX
+the products run at over 1 TFLOP/s and unfused element-wise work would be most of the step.
+Source: Hu et al. 2021, LoRA, https://arxiv.org/abs/2106.09685.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PROJECTIONS = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn",
+               "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
+
+
+class LoraLinear(nn.Module):
+    """Several frozen projections of one input side by side, each with its own low-rank delta."""
+
+    def __init__(self, weights: list[Tensor], rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+        self.register_buffer("weight", torch.cat(weights), persistent=False)
+        width = weights[0].shape[1]
+        self.a = nn.Parameter(torch.randn(rank * len(weights), width) * width**-0.5)
+        self.b = nn.ParameterList(nn.Parameter(torch.zeros(len(weight), rank)) for weight in weights)
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = F.linear(x, self.a.to(x.dtype))
+        delta = [F.linear(part, b.to(x.dtype)) for part, b in zip(low.split(self.rank, -1), self.b, strict=True)]
+        return F.linear(x, self.get_buffer("weight")) + torch.cat(delta, -1)
+
+
+class Layer(nn.Module):
+    """One decoder layer."""
+
+    def __init__(self, layer: Any, heads: int, groups: int, rank: int, epsilon: float) -> None:
+        super().__init__()
+        attention, mlp = layer.self_attn, layer.mlp
+        self.heads, self.groups, self.epsilon = heads, groups, epsilon
+        self.register_buffer("norm1", layer.input_layernorm.weight.detach(), persistent=False)
+        self.register_buffer("norm2", layer.post_attention_layernorm.weight.detach(), persistent=False)
+        self.qkv = LoraLinear([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight], rank)
+        self.o = LoraLinear([attention.o_proj.weight], rank)
+        self.gate_up = LoraLinear([mlp.gate_proj.weight, mlp.up_proj.weight], rank)
+        self.down = LoraLinear([mlp.down_proj.weight], rank)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """x (R, N, D), cos and sin (R, 1, N, d), additive mask (R, 1, 1, N, N)."""
+        rows, n, width = x.shape
+        d, share = cos.shape[-1], self.heads // self.groups
+        h = F.rms_norm(x, (width,), self.get_buffer("norm1"), self.epsilon)
+        q, k, v = self.qkv(h).split([self.heads * d, self.groups * d, self.groups * d], -1)
+        q = _rotated(q.view(rows, n, self.heads, d).transpose(1, 2), cos, sin).view(rows, self.groups, share, n, d)
+        k = _rotated(k.view(rows, n, self.groups, d).transpose(1, 2), cos, sin)
+        v = v.view(rows, n, self.groups, d).transpose(1, 2)
+        scores = (q * d**-0.5) @ k.unsqueeze(2).transpose(-1, -2) + mask
+        mixed = scores.float().softmax(-1).to(x.dtype) @ v.unsqueeze(2)
+        x = x + self.o(mixed.reshape(rows, self.heads, n, d).transpose(1, 2).reshape(rows, n, width))
+        gate, up = self.gate_up(F.rms_norm(x, (width,), self.get_buffer("norm2"), self.epsilon)).chunk(2, -1)
+        out: Tensor = x + self.down(F.silu(gate) * up)
+        return out
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    low, high = x.chunk(2, -1)
+    return x * cos + torch.cat([-high, low], -1) * sin
+
+
+class TrainableDecoder(nn.Module):
+    """A transformers `LlamaForCausalLM` with LoRA on every projection; everything else frozen."""
+
+    def __init__(self, module: Any, rank: int) -> None:
+        super().__init__()
+        config = module.config
+        module.requires_grad_(False)
+        self.rank = rank
+        self.layers = nn.ModuleList(
+            Layer(layer, config.num_attention_heads, config.num_key_value_heads, rank, config.rms_norm_eps) for layer in module.model.layers)
+        self.register_buffer("norm", module.model.norm.weight.detach(), persistent=False)
+        self.register_buffer("embedding", module.model.embed_tokens.weight.detach(), persistent=False)
+        positions = torch.arange(config.max_position_embeddings)[None]
+        cos, sin = module.model.rotary_emb(module.model.norm.weight, positions)
+        self.register_buffer("cos", cos[0], persistent=False)
+        self.register_buffer("sin", sin[0], persistent=False)
+        self.epsilon = config.rms_norm_eps
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states (R, N, D) of embeddings (R, N, D) at `positions` (R, N) under an additive mask (R, 1, 1, N, N)."""
+        cos = self.get_buffer("cos")[positions].unsqueeze(1)
+        sin = self.get_buffer("sin")[positions].unsqueeze(1)
+        for layer in self.layers:
+            x = layer(x, cos, sin, mask)
+        return F.rms_norm(x, (x.shape[-1],), self.get_buffer("norm"), self.epsilon)
+
+    def lora_tensors(self) -> dict[str, Tensor]:
+        """The deltas by the names that `LanguageModel.apply_lora` takes; the scale is 1."""
+        out: dict[str, Tensor] = {}
+        for index, layer in enumerate(self.layers):
+            groups = {"qkv": ("q_proj", "k_proj", "v_proj"), "o": ("o_proj",), "gate_up": ("gate_proj", "up_proj"), "down": ("down_proj",)}
+            for attribute, names in groups.items():
+                linear = getattr(layer, attribute)
+                for row, name in enumerate(names):
+                    stem = f"layers.{index}.{PROJECTIONS[name]}.{name}"
+                    out[f"{stem}.lora_A"] = linear.a.detach()[row * self.rank : (row + 1) * self.rank].clone()
+                    out[f"{stem}.lora_B"] = linear.b[row].detach().clone()
+        return out

@@ -1,0 +1,57 @@
+"""Questions and answers made from captions: is there, what, where, how many, what colour, what happens, in which order."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Final
+
+from training.concepts import Concept
+
+_THING: Final = ("Is there {x} in the video?", "Is there {x} in the video?", "Can you see {x}?", "Does the video show {x}?", "Is there {x}?",
+                 "Do you see {x}?", "Is {x} visible in the scene?")
+_ACT: Final = ("Is someone {x}?", "Is someone {x} in the video?", "Is anyone {x}?", "Does the video show someone {x}?")
+_PLACE: Final = ("Is this {x}?", "Is this {x}?", "Is the video {x}?", "Does this take place {x}?")
+WHAT: Final = ("What is happening?", "What happens in the video?", "Describe the video.", "What can be seen?", "What is going on?")
+_COLOURS: Final = "red blue green yellow orange pink purple white black brown grey gray tan blond blonde golden"
+_COLOUR = re.compile(rf"\b({_COLOURS.replace(' ', '|')}) (shirt|jacket|hat|dress|shorts|pants|coat|uniform|car|ball|bike|dog|cat|suit|hair|helmet|"
+                     r"boat|toy|flag|truck|shirts|cap|vest|sweater|wall|bicycle|frisbee|motorcycle|horse|bird|couch|umbrella|building)\b")
+_NUMBER = re.compile(r"\b(two|three|four|five|six) (?:\w+ )?(dogs|people|men|women|boys|girls|children|kids|players|horses|birds|cars|cyclists|skiers)\b")
+_PLACE_IN = re.compile(r"\b((?:in|on|at|through|across|along|near|under|over|down) (?:the |a |an )?(?:\w+ )?(?:snow|grass|beach|water|street|field|pool|park|"
+                       r"road|sidewalk|woods|forest|mountain|rock|rocks|sand|bench|couch|bed|kitchen|room|table|track|court|ocean|lake|river|hill|dirt|playground))\b")
+_DOING = re.compile(r"^(?:an?|the|two|three|some|several|\w+) (?:\w+ ){0,3}?(dogs?|man|men|woman|women|boys?|girls?|child|children|people|person|player|"
+                    r"baby|cat|horse|bird)(?: \w+ \w+ (?:shirt|jacket|hat|dress|coat))?(?: is| are)? (\w+ing\b.*?)\s*\.?$")
+_WEARING = re.compile(r"\b(man|woman|boy|girl|child|person|baby)\b[^,.]*?\bwearing ((?:an? )?(?:\w+ ){0,2}\w+)")
+
+
+def tidy(caption: str) -> str:
+    """A dataset caption as running text: no spaces before punctuation, one final stop, a capital first letter."""
+    text = re.sub(r"\s+([.,;:!?'])", r"\1", " ".join(caption.split())).strip(' "').rstrip(". ")
+    text = re.sub(r"\s+'\s*s\b", "'s", text)
+    return text[:1].upper() + text[1:] + "."
+
+
+def yes_no(concept: Concept, present: bool, rng: random.Random) -> tuple[str, str]:
+    """A question about a concept, and its answer: yes or no first."""
+    templates = {"thing": _THING, "act": _ACT, "place": _PLACE}[concept.kind]
+    return rng.choice(templates).format(x=concept.phrase), "Yes." if present else "No."
+
+
+def open_questions(caption: str) -> list[tuple[str, str]]:
+    """What, where, how many, what colour and what is worn, as far as the caption's form tells."""
+    text = tidy(caption)
+    low = text.lower()
+    out = []
+    if found := _COLOUR.search(low):
+        verb = "are" if found[2] in ("shorts", "pants", "shirts") else "is"
+        out.append((f"What colour {verb} the {found[2]}?", found[1].capitalize() + "."))
+    if found := _NUMBER.search(low):
+        out.append((f"How many {found[2]} are there?", found[1].capitalize() + "."))
+    if found := _DOING.match(low):
+        verb = "are" if found[1] in ("men", "women", "people", "children") or found[1].endswith("s") else "is"
+        out.append((f"What {verb} the {found[1]} doing?", found[2].capitalize() + "."))
+    if found := _PLACE_IN.search(low):
+        out.append(("Where is this?", found[1].capitalize() + "."))
+    if found := _WEARING.search(low):
+        out.append((f"What is the {found[1]} wearing?", found[2].capitalize() + "."))
+    return out
