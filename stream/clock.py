@@ -39,6 +39,10 @@ class LiveClock:
         """UTC epoch seconds, never before the latest picture of an earlier connection."""
         return self._epoch + self._ticks() - self._started
 
+    def early(self) -> float:
+        """How many seconds the latest picture of this connection lies ahead of the wall; 0 before there is one."""
+        return self.latest - self.now() if self._timeline is not None else 0.0
+
     def place(self, raw: float | None) -> Stamp:
         """The epoch time of a picture with the stream's stamp `raw` in seconds; without one, its time of arrival."""
         now = max(self.now(), self.latest)

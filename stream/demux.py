@@ -19,6 +19,11 @@ from llama_vid.stream.urls import SourceUrl, redact_text
 av.logging.set_level(None)
 av.logging.set_libav_level(av.logging.PANIC)
 
+
+class AccessRefused(SourceError):
+    """The user name or password was refused: trying again soon helps nobody, and may lock the account."""
+
+
 #: Demuxers that make a "video" out of any text or bytes, or that open further files by name.
 _REFUSED_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "rawvideo", "data", "ffmetadata", "lavfi"})
 
@@ -34,8 +39,9 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
     if url.kind == "rtsp":
         # TCP: UDP loses packets on busy networks and does not pass firewalls. `timeout` is in microseconds.
         options |= {"rtsp_transport": "tcp", "timeout": str(int(read_timeout * 1e6)), "user_agent": "llama-vid"}
-        # A second of looking is enough (the session description names the format); more only delays the first picture.
-        options |= {"analyzeduration": "1000000", "fflags": "nobuffer"}
+        # The session description names the format: a second of looking, and none for the rate, brings the first picture
+        # a second earlier (measured). What was looked at is kept, for it begins with the key frame.
+        options |= {"analyzeduration": "1000000", "fpsprobesize": "0"}
     elif url.kind == "http":
         options |= {"rw_timeout": str(int(read_timeout * 1e6)), "user_agent": "llama-vid"}
     file_format = "v4l2" if url.kind == "v4l2" else None
@@ -45,7 +51,8 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
             url.location, mode="r", format=file_format, options=options, timeout=timeout, metadata_errors="replace"
         )
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise SourceError(explain(error, url)) from None
+        refused = isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError)
+        raise (AccessRefused if refused else SourceError)(explain(error, url)) from None
     if _REFUSED_FORMATS & set(container.format.name.split(",")):
         container.close()
         raise SourceError(
@@ -65,12 +72,13 @@ def video_stream(container: InputContainer, url: SourceUrl) -> VideoStream:
         raise SourceError(
             f"{url.shown} holds {what}: there are no pictures to watch. Give a file or stream with video."
         )
-    stream = max(films, key=lambda film: (film.width or 0) * (film.height or 0))
-    if getattr(stream, "codec_context", None) is None:
+    # A stream that FFmpeg has no decoder for has no codec context, and then no size either.
+    known = [stream for stream in films if getattr(stream, "codec_context", None) is not None]
+    if not known:
         raise SourceError(
             f"{url.shown} holds video in a format that FFmpeg cannot decode here. Convert it to H.264 first."
         )
-    return stream
+    return max(known, key=lambda film: (film.width or 0) * (film.height or 0))
 
 
 def frame_rate(stream: VideoStream) -> float:

@@ -87,7 +87,7 @@ class Gate:
     def early_by(self, generation: int) -> float:
         """How many seconds the latest picture lies ahead of the wall (streams that come faster than they play)."""
         with self._lock:
-            return self._clock.latest - self._clock.now() if generation == self._generation else 0.0
+            return self._clock.early() if generation == self._generation else 0.0
 
     def current(self, generation: int) -> bool:
         with self._lock:

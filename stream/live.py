@@ -13,16 +13,19 @@ from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.stream.clock import LARGEST_DRIFT
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox, post
-from llama_vid.stream.reader import Limits, Reader
+from llama_vid.stream.reader import Ending, Limits, Reader
 from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 from llama_vid.stream.status import Status
 from llama_vid.stream.urls import parse_url
 
 logger = logging.getLogger(__name__)
 
-#: Back-off between attempts in seconds. At most 3, so that with a second for connecting and one for the next key frame
-#: pictures flow within 5 s of a camera's return.
-FIRST_WAIT, LONGEST_WAIT = 0.25, 3.0
+#: Back-off between attempts in seconds. At most 2, so that with a second for connecting and one for the next key frame
+#: pictures flow within 5 s of a camera's return; an attempt costs one TCP connection.
+FIRST_WAIT, LONGEST_WAIT = 0.25, 2.0
+
+#: After so many refused passwords in a row, one attempt in that many seconds: cameras lock accounts that guess.
+REFUSALS, REFUSED_WAIT = 3, 20.0
 
 #: How often the watchdog looks, in seconds.
 _LOOK = 0.2
@@ -68,7 +71,7 @@ class LiveSource:
 
     @property
     def stats(self) -> SourceStats:
-        warnings = [f"{self._abandoned} hung connections were abandoned."] if self._abandoned else []
+        warnings = [f"Connections that hung and were abandoned: {self._abandoned}."] if self._abandoned else []
         return SourceStats(self._mailbox.frames, self._mailbox.dropped, max(0, self._connections - 1), warnings)
 
     def on_state(self, callback: StateCallback) -> None:
@@ -104,27 +107,29 @@ class LiveSource:
 
     async def _run(self) -> None:
         try:
-            attempt = 0
+            attempt = refusals = 0
             while True:
                 self._was_live = False
-                reason = await self._connect()
+                ending = await self._connect()
                 attempt = 0 if self._was_live else attempt + 1
-                self._status.set("reconnecting", reason)
-                await asyncio.sleep(backoff(attempt, random.random()))
+                refusals = refusals + 1 if ending.refused else 0
+                self._status.set("reconnecting", ending.reason)
+                locked_out = refusals >= REFUSALS
+                await asyncio.sleep(REFUSED_WAIT if locked_out else backoff(attempt, random.random()))
         except Exception as error:  # the edge of this task: without this a bug would leave `recv` waiting for ever
             logger.exception("The reader of %s failed", self._url.shown)
             self._mailbox.close(SourceError(f"{self._url.shown} stopped because of an error in the program: {error!r}"))
             self._status.set("failed", "an error in the program; see the log")
 
-    async def _connect(self) -> str:
-        """One connection from beginning to end; gives the redacted reason of its end."""
+    async def _connect(self) -> Ending:
+        """One connection from beginning to end; gives how it ended."""
         loop = asyncio.get_running_loop()
         generation = self._gate.begin()
-        finished: asyncio.Future[str] = loop.create_future()
+        finished: asyncio.Future[Ending] = loop.create_future()
 
-        def end(reason: str) -> None:
+        def end(ending: Ending) -> None:
             if not finished.done():
-                finished.set_result(reason)
+                finished.set_result(ending)
 
         reader = Reader(
             self._url,
@@ -133,7 +138,7 @@ class LiveSource:
             fps=self._fps,
             limits=self._limits,
             deliver=lambda frame: void(post(loop, lambda: self._arrive(generation, frame))),
-            finish=lambda reason: void(post(loop, lambda: end(reason))),
+            finish=lambda ending: void(post(loop, lambda: end(ending))),
         )
         self._reader = reader
         reader.start()
@@ -147,7 +152,7 @@ class LiveSource:
                 reader.stop()
                 self._abandoned += 1
                 self._status.set("stalled", overdue)
-                return overdue
+                return Ending(overdue)
 
     def _arrive(self, generation: int, frame: Frame) -> None:
         if not self._gate.current(generation):

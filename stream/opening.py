@@ -32,7 +32,7 @@ def open_source(
     text = fspath(url)
     parsed = parse_url(text)
     if parsed.kind == "webrtc":
-        return WhipIngest(fps=fps)
+        return WhipIngest(text.strip()[len("webrtc:") :] or "webrtc", fps=fps)
     if parsed.kind == "file":
         return FileCamera(text, fps=fps) if live else FileSource(text, fps=fps)
     if parsed.kind == "http":

@@ -14,11 +14,18 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from llama_vid.errors import SourceError
-from llama_vid.stream.demux import explain, open_container, video_stream
+from llama_vid.stream.demux import AccessRefused, explain, open_container, video_stream
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate
 from llama_vid.stream.picture import to_rgb
 from llama_vid.stream.urls import SourceUrl
+
+#: Pictures that are this many seconds old make the reader skip to the next key frame.
+_LATE = 3.0
+
+
+#: Packets left out while no key frame comes: ten seconds at 30 a second.
+_LONGEST_SKIP = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,33 +38,50 @@ class Limits:
     dial: float = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection ended, in one redacted line, and whether the password was `refused`."""
+
+    reason: str
+    refused: bool = False
+
+
 class KeyFrames:
-    """Notices when key frames alone come often enough, so that nothing else needs decoding (a tenth of the work)."""
+    """Decides when key frames alone are decoded: where they come often enough, and while the reader is late.
+
+    The first saves nine tenths of the work on many cameras. The second lets a reader catch up that the machine is too
+    slow for; otherwise its pictures would grow older and older in the socket's buffer.
+    """
 
     def __init__(self, period: float) -> None:
+        """`period` is the time between two samples in seconds."""
         self._period = period
         self._latest: float | None = None
         self._close = 0
         self._only = False
+        self._left_out = 0
 
-    def needs(self, is_key: bool, raw: float | None) -> bool:
-        """Whether the packet with stamp `raw` must be decoded."""
-        if raw is None:
-            self._only = False if is_key else self._only
-            return is_key or not self._only
+    def needs(self, is_key: bool, raw: float | None, *, late: bool = False) -> bool:
+        """Whether the packet with the stamp `raw` seconds must be decoded."""
         if is_key:
-            dense = self._latest is not None and 0 < raw - self._latest <= 1.05 * self._period
+            dense = raw is not None and self._latest is not None and 0 < raw - self._latest <= 1.05 * self._period
             self._close = self._close + 1 if dense else 0
             self._latest = raw
-            # Changed only at key frames: decoding cannot be taken up again in between.
-            self._only = self._close >= 3
-        return is_key or not self._only
+            # Decoding everything can be taken up again at key frames only.
+            self._only = late or self._close >= 3
+        elif late and self._left_out < _LONGEST_SKIP:
+            self._only = True
+        elif self._left_out >= _LONGEST_SKIP:  # a stream that refreshes without key frames: take it as it comes
+            self._only = False
+        needed = is_key or not self._only
+        self._left_out = 0 if is_key else self._left_out + (not needed)
+        return needed
 
 
 class Reader(threading.Thread):
     """Opens `url` once and reads until it ends, fails, is stopped, or for ever.
 
-    `deliver` gets every sampled frame and `finish` one redacted reason at the end, both in this thread.
+    `deliver` gets every sampled frame and `finish` how it ended, both in this thread.
     """
 
     def __init__(
@@ -69,7 +93,7 @@ class Reader(threading.Thread):
         fps: float,
         limits: Limits,
         deliver: Callable[[Frame], None],
-        finish: Callable[[str], None],
+        finish: Callable[[Ending], None],
     ) -> None:
         # A daemon: a read that hangs must not keep the program from ending.
         super().__init__(name=f"reader {url.kind} {generation}", daemon=True)
@@ -98,7 +122,7 @@ class Reader(threading.Thread):
         return f"{self._url.shown} is silent: {what}." if late else ""
 
     def run(self) -> None:
-        reason = f"{self._url.shown} ended the stream."
+        ending = Ending(f"{self._url.shown} ended the stream.")
         try:
             self._dial()
             # FFmpeg's own time limits are twice the watchdog's: they clean up behind it, where they work at all.
@@ -106,10 +130,10 @@ class Reader(threading.Thread):
             with open_container(self._url, open_timeout=opening, read_timeout=reading) as container:
                 self._read(container, video_stream(container, self._url))
         except SourceError as error:
-            reason = str(error)
+            ending = Ending(str(error), isinstance(error, AccessRefused))
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = explain(error, self._url)
-        self._finish(reason)
+            ending = Ending(explain(error, self._url))
+        self._finish(ending)
 
     def _dial(self) -> None:
         """Call the camera once before FFmpeg does: FFmpeg waits longer and does not say what went wrong."""
@@ -137,7 +161,8 @@ class Reader(threading.Thread):
                 continue
             self.packet_at = time.monotonic()
             stamp = packet.pts if packet.pts is not None else packet.dts
-            if not self._keys.needs(packet.is_keyframe, None if stamp is None else stamp * unit):
+            late = self._gate.early_by(self._generation) < -_LATE
+            if not self._keys.needs(packet.is_keyframe, None if stamp is None else stamp * unit, late=late):
                 continue
             try:
                 pictures = context.decode(packet)

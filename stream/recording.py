@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import av
 from av import VideoFrame
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from llama_vid.errors import SourceError
@@ -84,46 +84,42 @@ class Recording:
             shown = (picture.duration or 0) * self._unit
             stamp = self._timeline.place(None if picture.pts is None else picture.pts * self._unit)
             self._latest = stamp.seconds
-            for sample in self._sampler.push(stamp, picture):
+            for frame in self._frames(self._sampler.push(stamp, picture)):
                 seen = True
-                yield self._frame(sample)
-        for sample in self._sampler.finish(shown=shown):
+                yield frame
+        for frame in self._frames(self._sampler.finish(shown=shown)):
             seen = True
-            yield self._frame(sample)
+            yield frame
         self._warn_at_end(seen)
 
     def _pictures(self) -> Iterator[VideoFrame]:
         """Decoded pictures in presentation order; damage is counted and passed over."""
-        planned = self._planned()
-        while True:
-            try:
-                step = next(planned, None)
-            except (av.FFmpegError, OSError) as error:
-                self.warnings.append(f"Reading stopped early: {explain(error, self._url)}")
-                step = None
-            if step is None:
-                break
+        context = self._stream.codec_context
+        for step in self._planned():
             # A picture that nothing refers to and nobody wants is not decoded at all.
-            self._stream.codec_context.skip_frame = "DEFAULT" if step.wanted else "NONREF"
-            yield from self._decode(partial(self._stream.codec_context.decode, step.packet))
-        self._stream.codec_context.skip_frame = "DEFAULT"
-        yield from self._decode(partial(self._stream.codec_context.decode, None))
+            context.skip_frame = "DEFAULT" if step.wanted else "NONREF"
+            yield from self._decode(step.packet)
+        context.skip_frame = "DEFAULT"
+        yield from self._decode(None)
 
     def _planned(self) -> Iterator[Planned]:
-        for packet in self._container.demux(self._stream):
-            if packet.size == 0:
-                continue  # PyAV's mark for the end
-            if packet.is_corrupt:
-                self._damaged += 1
-            if self._skip:
-                yield from self._planner.push(packet)
-            else:
-                yield Planned(packet, True)
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size == 0:
+                    continue  # PyAV's mark for the end
+                self._damaged += packet.is_corrupt
+                if self._skip:
+                    yield from self._planner.push(packet)
+                else:
+                    yield Planned(packet, True)
+        except (av.FFmpegError, OSError) as error:
+            self.warnings.append(f"Reading stopped early: {explain(error, self._url)}")
         yield from self._planner.finish()
 
-    def _decode(self, decode: partial[list[VideoFrame]]) -> Iterator[VideoFrame]:
+    def _decode(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        """The pictures that come out for one packet, or at the end (None) those still in the decoder."""
         try:
-            pictures = decode()
+            pictures = self._stream.codec_context.decode(packet)
         except av.error.EOFError:
             return
         except (av.FFmpegError, ValueError):
@@ -133,12 +129,17 @@ class Recording:
             self._damaged += picture.is_corrupt
             yield picture
 
-    def _frame(self, sample: Sample[VideoFrame]) -> Frame:
-        if self._converted is None or self._converted[0] is not sample.picture:
-            aspect = float(self._stream.sample_aspect_ratio or 1)
-            image = to_rgb(sample.picture, longest_side=self._longest_side, pixel_aspect=aspect)
-            self._converted = (sample.picture, image)
-        return Frame(sample.seconds, self._converted[1], sample.gap)
+    def _frames(self, samples: list[Sample[VideoFrame]]) -> Iterator[Frame]:
+        for sample in samples:
+            if self._converted is None or self._converted[0] is not sample.picture:
+                aspect = float(self._stream.sample_aspect_ratio or 1)
+                try:
+                    image = to_rgb(sample.picture, longest_side=self._longest_side, pixel_aspect=aspect)
+                except (av.FFmpegError, ValueError):  # a picture whose header is damaged: no size or no such format
+                    self._damaged += 1
+                    continue
+                self._converted = (sample.picture, image)
+            yield Frame(sample.seconds, self._converted[1], sample.gap)
 
     def _warn_at_end(self, seen: bool) -> None:
         where = self._url.shown

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from llama_vid.errors import EndOfStream, SourceError
-from llama_vid.stream.live import LiveSource
+from llama_vid.stream.live import LONGEST_WAIT, REFUSED_WAIT, LiveSource
 from llama_vid.stream.reader import KeyFrames, Limits
 from llama_vid.stream.source import Source, SourceState
 from tests.peers.rtsp import RtspCamera, free_port
@@ -90,8 +91,8 @@ async def test_a_camera_that_died_and_returned_flows_within_five_seconds(camera:
         await log.until("reconnecting")
         # Long enough for the waits between attempts to have grown to their longest.
         await until(lambda: log.count("reconnecting") >= 2 and time.time() > before[-1].seconds + 8)
-        returned = time.monotonic()
         await asyncio.to_thread(camera.start)
+        returned = time.monotonic()
         after = [await source.recv() for _ in range(3)]
         while after[0].seconds <= before[-1].seconds + 5:  # a frame from before the end may have waited in the slot
             after = [*after[1:], await source.recv()]
@@ -104,21 +105,42 @@ async def test_a_camera_that_died_and_returned_flows_within_five_seconds(camera:
 
 
 @pytest.mark.peer
-async def test_a_wrong_password_is_told_apart_and_retried(
-    locked_camera: RtspCamera, caplog: pytest.LogCaptureFixture
+async def test_a_wrong_password_is_told_apart_and_secrets_are_not_told(
+    locked_camera: RtspCamera, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     async with LiveSource(locked_camera.address("bob", "wrong-horse")) as source:
-        log = Log(source)
-        assert "refused the user name or password" in await log.until("reconnecting")
+        wrong = Log(source)
+        assert "refused the user name or password" in await wrong.until("reconnecting")
     async with LiveSource(locked_camera.url) as source, asyncio.timeout(20):
+        right = Log(source)
         await source.recv()
     async with LiveSource(locked_camera.address("bob", "open-sesame", "/nothing")) as source:
-        log = Log(source)
-        assert "was not found" in await log.until("reconnecting")
-    shown = caplog.text + repr(log.seen)
+        lost = Log(source)
+        assert "was not found" in await lost.until("reconnecting")
+    printed = capfd.readouterr()
+    told = f"{caplog.text}{wrong.seen}{right.seen}{lost.seen}{printed.out}{printed.err}{source!r}"
     for secret in ("wrong-horse", "open-sesame", "bob"):
-        assert secret not in shown
+        assert secret not in told
+
+
+@pytest.mark.peer
+async def test_a_refused_password_is_not_tried_for_ever_at_full_speed(
+    locked_camera: RtspCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def watched(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("llama_vid.stream.live.asyncio.sleep", watched)
+    async with LiveSource(locked_camera.address("bob", "wrong-horse")), asyncio.timeout(20):
+        while len(waits) < 4:
+            await sleep(0.02)
+    assert max(waits[:2]) <= LONGEST_WAIT
+    assert waits[2:4] == [REFUSED_WAIT] * 2
 
 
 async def test_nobody_listening_and_no_such_host_are_told_apart() -> None:
@@ -138,7 +160,9 @@ async def test_a_server_that_says_nothing_is_abandoned() -> None:
             log = Log(source)
             assert "silent" in await log.until("stalled")
             await until(lambda: log.count("stalled") >= 2)  # it tries again, with a new thread
-            assert source.stats.warnings == ["2 hung connections were abandoned."]
+            assert source.stats.warnings == ["Connections that hung and were abandoned: 2."]
+    # FFmpeg's own time limits end the abandoned threads in the end.
+    await until(lambda: not any(thread.name.startswith("reader rtsp") for thread in threading.enumerate()))
 
 
 @pytest.mark.peer
@@ -179,6 +203,10 @@ def test_key_frames_alone_are_enough_where_they_are_dense() -> None:
     needed = [keys.needs(n % 10 == 0, n / 10) for n in range(60)]
     assert all(needed[:31])
     assert needed[31:] == [n % 10 == 0 for n in range(31, 60)]
+    # A reader that is late decodes key frames only, until it is not late at a key frame.
+    slow = KeyFrames(1.0)
+    lateness = [(n, slow.needs(n % 40 == 0, n / 10, late=45 <= n < 60)) for n in range(120)]
+    assert [n for n, need in lateness if not need] == list(range(45, 80))
     # The camera changes to a key frame every three seconds: everything is decoded again from the next one on.
     later = [(n, keys.needs(n % 30 == 0, n / 10)) for n in range(60, 120)]
     assert all(need for n, need in later if n >= 90)
