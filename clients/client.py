@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
@@ -60,6 +61,7 @@ class Client:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._asked: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
+        self._abandoned: set[str] = set()  # asked, but left before the server said under which id it answers
         self._answering: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
         self._statuses: asyncio.Queue[StreamStatus | None] = asyncio.Queue()
         self._states: dict[str, StreamStatus] = {}
@@ -128,16 +130,11 @@ class Client:
     ) -> AsyncGenerator[ResponseCreated | TextDelta | ResponseDone, None]:
         """Asks and yields every message about the response: created, deltas, done. Raises as `ask` does."""
         event_id = f"ask_{next(self._numbers)}"
-        one, many = (camera, None) if isinstance(camera, str) else (None, camera)
         inbox: asyncio.Queue[ServerMessage | LlamaVidError] = asyncio.Queue()
         self._asked[event_id] = inbox
         response_id: str | None = None
         try:
-            await self._send(
-                ResponseCreate(
-                    event_id=event_id, camera=one, cameras=many, question=question, conversation=conversation
-                )
-            )
+            await self._send(_request(event_id, camera, question, conversation))
             while True:
                 message = await self._next(inbox)
                 if isinstance(message, ResponseCreated):
@@ -152,7 +149,8 @@ class Client:
                     yield message
                     return
         finally:
-            self._asked.pop(event_id, None)
+            if self._asked.pop(event_id, None) is not None:
+                self._abandoned.add(event_id)
             if response_id is not None:
                 self._answering.pop(response_id, None)
                 with contextlib.suppress(ConnectionLost):
@@ -201,11 +199,16 @@ class Client:
         try:
             async for text in self._socket:
                 message = read_server_message(text if isinstance(text, str) else text.decode())
-                if message is not None:
+                if isinstance(message, ResponseCreated) and message.event_id in self._abandoned:
+                    self._abandoned.discard(message.event_id)
+                    await self.cancel(message.response_id)
+                elif message is not None:
                     self._deliver(message)
             self._lost = self._ended(None)
         except ConnectionClosed as end:
             self._lost = self._ended(end)
+        except ConnectionLost as end:
+            self._lost = end
         except (ProtocolError, UnicodeDecodeError) as problem:
             self._lost = ConnectionLost(str(problem))
         finally:
@@ -237,6 +240,18 @@ class Client:
             if inbox is not None:
                 inbox.put_nowait(message)
         elif isinstance(message, Error):
+            self._abandoned.discard(message.event_id or "")
             inbox = self._asked.pop(message.event_id or "", None)
             if inbox is not None:
                 inbox.put_nowait(RequestRefused(message.message, code=message.code, param=message.param))
+
+
+def _request(event_id: str, camera: str | list[str], question: str, conversation: str | None) -> ResponseCreate:
+    question = question.encode(errors="replace").decode()  # half a character cannot be sent
+    one, many = (camera, None) if isinstance(camera, str) else (None, camera)
+    try:
+        return ResponseCreate(event_id=event_id, camera=one, cameras=many, question=question, conversation=conversation)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False, include_input=False)[0]
+        param = ".".join(str(part) for part in first["loc"])
+        raise RequestRefused(f"{param}: {first['msg']}.", param=param) from None

@@ -36,7 +36,6 @@ export class Link {
   async take(message) {
     if (message.type === "session.created") {
       this.attempt = 0;
-      this.conversation = message.session_id;
       if (message.model) this.change("ready", `Connected · ${message.model}`);
       else this.wait();
     } else if (message.type === "stream.status") {
@@ -44,7 +43,9 @@ export class Link {
     } else if (message.type === "error") {
       if (this.open && message.event_id === this.open.event_id) this.end("error", message.message);
     } else if (message.type === "response.created") {
-      if (this.open && message.event_id === this.open.event_id) this.open.response_id = message.response_id;
+      if (!this.open || message.event_id !== this.open.event_id) return;
+      this.open.response_id = message.response_id;
+      if (this.open.unwanted) this.cancel();
     } else if (this.open && message.response_id === this.open.response_id) {
       if (message.type === "response.output_text.delta") this.open.handlers.delta(message.delta);
       if (message.type === "response.done") this.end("done", message);
@@ -70,7 +71,9 @@ export class Link {
   }
 
   cancel() {
-    if (this.open?.response_id) this.socket.send(JSON.stringify({ type: "response.cancel", response_id: this.open.response_id }));
+    if (!this.open) return;
+    this.open.unwanted = true; // also when the server has not said its id yet
+    if (this.open.response_id) this.socket.send(JSON.stringify({ type: "response.cancel", response_id: this.open.response_id }));
   }
 
   end(kind, value) {

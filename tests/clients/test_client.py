@@ -68,9 +68,23 @@ async def test_cancelling_the_task_cancels(server: RunningServer) -> None:
         assert await asyncio.to_thread(server.model.session("front").cancelled.wait, 5)
 
 
+async def test_leaving_before_the_first_word_cancels(server: RunningServer) -> None:
+    async with Client.connect(server.url) as client:
+        for _ in range(20):  # were they not cancelled, the ninth would be one too many for one client
+            task = asyncio.create_task(client.answer("front", "wait"), name="asker")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await client.answer("back", "hello")).status == "completed"
+        assert await asyncio.to_thread(server.model.session("front").cancelled.wait, 5)
+
+
 @pytest.mark.parametrize(
     ("camera", "question", "code"),
     [
+        ("", "q", "invalid_request"),
         ("garage", "q", "no_such_camera"),
         ("front", " ", "question_empty"),
         ("front", "x" * 100_000, "question_too_long"),
@@ -82,6 +96,11 @@ async def test_refusals_raise(server: RunningServer, camera: str, question: str,
             await client.answer(camera, question)
         assert refusal.value.code == code
         assert (await client.answer("front", "still here?")).status == "completed"
+
+
+async def test_half_a_character_is_replaced(server: RunningServer) -> None:
+    async with Client.connect(server.url) as client:
+        assert (await client.answer("front", "a\ud800b")).answer == "You asked: a?b"
 
 
 async def test_a_failed_answer_raises(server: RunningServer) -> None:
