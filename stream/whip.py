@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -38,6 +39,8 @@ _BAD_OFFER = (
     InvalidStateError,
     InvalidAccessError,
     OperationError,
+    RuntimeError,  # a StopIteration inside its coroutines
+    TimeoutError,
 )
 
 
@@ -212,7 +215,9 @@ class WhipIngest:
     async def _end(publisher: _Publisher) -> None:
         for task in publisher.tasks:
             task.cancel()
-        await publisher.peer.close()
+        # aiortc stumbles over the transports that a half-understood offer left without a part; all others are closed.
+        with contextlib.suppress(AttributeError):
+            await publisher.peer.close()
         if publisher.tasks:
             await asyncio.wait(publisher.tasks)
 

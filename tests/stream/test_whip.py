@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import random
 import time
 from collections.abc import AsyncIterator
 
@@ -133,6 +135,21 @@ async def test_a_bad_offer_is_one_clear_error(sdp: str, message: str) -> None:
             await camera.offer(sdp)
         assert isinstance(caught.value, ProtocolError)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_spoilt_offer_is_answered_or_refused_and_nothing_else(publisher: Publisher, seed: int) -> None:
+    luck, offer = random.Random(seed), (await publisher.offer()).splitlines()
+    async with WhipIngest("front", patience=5) as camera, asyncio.timeout(30):
+        for _ in range(40):
+            lines = list(offer)
+            for _ in range(luck.randint(1, 4)):
+                at = luck.randrange(len(lines))
+                spoilt = lines[at][: luck.randrange(len(lines[at]) + 1)]
+                lines[at : at + 1] = luck.choice([[], [spoilt], [lines[at], luck.choice(lines)], [lines[at] + "1"]])
+            with contextlib.suppress(ProtocolError):
+                await camera.offer("\r\n".join(lines) + "\r\n")
+    await until(lambda: len(asyncio.all_tasks()) <= 2)
 
 
 async def test_a_bad_offer_leaves_the_publisher_that_is_there(publisher: Publisher) -> None:
