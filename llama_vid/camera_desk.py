@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,7 +188,8 @@ class CameraDesk:
                     self._tell(camera, state, reason)
 
             def tell_from_anywhere(state: str, reason: str) -> None:
-                loop.call_soon_threadsafe(tell, str(state), reason)  # a source may tell from its reader thread
+                with contextlib.suppress(RuntimeError):  # the loop is closed: a reader thread outlived the server
+                    loop.call_soon_threadsafe(tell, str(state), reason)
 
             camera.session = session
             session.on_state(tell_from_anywhere)

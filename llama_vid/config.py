@@ -68,7 +68,8 @@ def check_bind(server: ServerSettings) -> None:
     if not server.loopback:
         raise ConfigError(
             f"server.host {server.host} is reachable from other machines, and sign-in by token does not exist yet; "
-            "set server.host to 127.0.0.1 and reach it through an SSH tunnel or a proxy that asks for a password"
+            "set server.host to 127.0.0.1 and reach it through a tunnel "
+            f"(ssh -L {server.port}:127.0.0.1:{server.port} HOST)"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ProtocolError as ClosedAlready
 from websockets.http11 import Request
@@ -41,6 +42,15 @@ class Socket(WebSocketsSansIOProtocol):
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn's; a message that comes after a goodbye finds the client gone, which is no fault of the sender."""
+        try:
+            await super().send(message)
+        except RuntimeError:
+            if self.close_sent and message["type"] == "websocket.send":
+                raise ClientDisconnected from None
+            raise
 
     def close_now(self, code: int, reason: str = "") -> None:
         """Sends the close frame behind what is buffered, tells the application, and cuts the line after GOODBYE_S."""

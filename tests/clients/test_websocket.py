@@ -337,6 +337,22 @@ async def test_a_dead_client_is_cut_off() -> None:
             dead.transport.abort()
 
 
+@pytest.mark.parametrize("end", ["shutdown", "too big"])
+async def test_a_goodbye_in_the_middle_of_an_answer(end: str, caplog: pytest.LogCaptureFixture) -> None:
+    with running_server() as server:
+        async with raw(server) as socket:
+            await greeted(socket)
+            await send(socket, type="response.create", camera="front", question="count 100000")
+            await receive_until(socket, "response.output_text.delta")
+            if end == "shutdown":
+                server.stop()
+            else:
+                await socket.send("x" * (MAX_MESSAGE_BYTES + 1))
+            assert await close_code(socket) == (1001 if end == "shutdown" else 1009)
+        assert await asyncio.to_thread(server.model.session("front").cancelled.wait, 5)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_shutdown_says_1001() -> None:
     with running_server() as server:
         async with raw(server) as socket:
