@@ -9,7 +9,7 @@ Source: Touvron et al. 2023, LLaMA, https://arxiv.org/abs/2302.13971; transforme
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from torch.nn.functional import linear, rms_norm, silu
 from llama_vid.errors import LlamaVidError
 from llama_vid.llm.attention import causal
 from llama_vid.llm.cache import AttentionCache, KVCache
+
+#: Up to so many tokens at once, reading the weights takes longer than computing with them.
+FEW_TOKENS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +80,31 @@ class Decoder:
         turned = self.heads + self.groups
         for index, layer in enumerate(self._layers):
             h = rms_norm(x, (self.width,), layer.input_norm, self._epsilon)
-            qkv = linear(h, layer.qkv, layer.qkv_bias)
+            qkv = projected(h, layer.qkv, layer.qkv_bias)
             qkv = qkv.view(batch, n, turned + self.groups, self.head_width).transpose(1, 2)
             qk = _rotated(qkv[:, :turned], cos, sin)
             q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, turned:]
             seen = causal(q, k, v) if cache is None else cache.attend(index, q, k, v)
-            x = x + linear(seen.transpose(1, 2).reshape(batch, n, -1), layer.out, layer.out_bias)
+            x = x + projected(seen.transpose(1, 2).reshape(batch, n, -1), layer.out, layer.out_bias)
             h = rms_norm(x, (self.width,), layer.middle_norm, self._epsilon)
-            gate, up = linear(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-            x = x + linear(silu(gate) * up, layer.down, layer.down_bias)
+            gate, up = projected(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+            x = x + projected(silu(gate) * up, layer.down, layer.down_bias)
         if cache is not None:
             cache.advance(n)
         return rms_norm(x, (self.width,), self._norm, self._epsilon)
+
+
+def projected(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`linear` of x (b, n, in) with weight (out, in), in the form that is fastest for few tokens in bf16 on a CPU."""
+    rows = x.numel() // x.shape[-1]
+    if rows > FEW_TOKENS or x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.requires_grad:
+        return linear(x, weight, bias)
+    # Few tokens are bound by reading the weights. oneDNN's product in this order reads them at the memory's full speed
+    # (measured: 21 ms for all layers on one core, against 31 ms the other way round).
+    flat = x.reshape(rows, -1)
+    out = torch.mv(weight, flat[0]) if rows == 1 else (weight @ flat.t()).t()
+    out = out.reshape(*x.shape[:-1], -1)
+    return out if bias is None else out + bias
 
 
 def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

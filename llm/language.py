@@ -10,12 +10,11 @@ from typing import Any, Final
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn.functional import linear
 
 from llama_vid.errors import BundleError
 from llama_vid.llm.cache import AttentionCache, KVCache
 from llama_vid.llm.converted import converted
-from llama_vid.llm.decoder import Decoder
+from llama_vid.llm.decoder import Decoder, projected
 from llama_vid.llm.lora import merge_lora
 from llama_vid.tokenizer.parts import Part
 
@@ -145,7 +144,7 @@ class LanguageModel:
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (…, V) in float32 of the token after each hidden state (…, D). Dear: pass wanted positions only."""
         head: Tensor = self.module.lm_head.weight
-        return linear(hidden.to(head.dtype), head).float()
+        return projected(hidden.to(head.dtype), head).float()
 
 
 def chosen_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -106,7 +106,7 @@ _BEFORE: Final = re.compile(
 _ORDER: Final = _any(
     r"^in (?:which|what) (?:order|sequence)\b",
     r"^(?:what|which)(?: is| was)? the (?:order|sequence)(?: of)?\b",
-    r"^(?:what|which|who)\b.*?\b(?:first|last|earlier|later)(?=$|,?:? .+ or .+$)",
+    r"^(?:what|which|who)\b.*?\b(?<!at )(?:first|last|earlier|later)(?=$|,?:? .+ or .+$)",
 )
 _WHEN: Final = _any(
     r"^(?:since |from |until |till )?when\b",

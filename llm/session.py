@@ -61,7 +61,7 @@ class VideoContext:
             if not same(old, new):
                 break
             kept += 1
-        embeds = [self._embed(segment) for segment in wanted[kept:]]
+        embeds = [_embedded(self._model, segment) for segment in wanted[kept:]]
         left = sum(len(tokens) for tokens in embeds)
         rebuilt = kept < len(self._segments)
         cache = self._cache
@@ -120,11 +120,6 @@ class VideoContext:
         """Free the cache; the next `sync` prefills everything again. Answers under way keep theirs until they end."""
         self._cache, self._segments, self._ends = None, [], []
 
-    def _embed(self, segment: Segment) -> Tensor:
-        if isinstance(segment, str):
-            return self._model.embed_text(segment)
-        return torch.stack((segment.context, segment.motion)).to(self._model.device, self._model.dtype)
-
     def _fork(self, capacity: int) -> ForkedCache:
         if self._cache is None:
             self._cache = self._model.new_cache()
@@ -140,6 +135,19 @@ class VideoContext:
                 f"{self._model.context - self.length} left beside the memory; ask a shorter question"
             )
         return room
+
+
+def embed_segments(model: LanguageModel, segments: Sequence[Segment]) -> Tensor:
+    """Input embeddings (n, D) of a layout, as the language model reads it: for an evidence block before a question."""
+    if not segments:
+        return model.embed([])
+    return torch.cat([_embedded(model, segment) for segment in segments])
+
+
+def _embedded(model: LanguageModel, segment: Segment) -> Tensor:
+    if isinstance(segment, str):
+        return model.embed_text(segment)
+    return torch.stack((segment.context, segment.motion)).to(model.device, model.dtype)
 
 
 def _batches(embeds: Sequence[Tensor]) -> Iterator[list[Tensor]]:

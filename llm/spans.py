@@ -238,7 +238,10 @@ _RULES: Final[tuple[tuple[re.Pattern[str], _Reading], ...]] = (
     ),
     (_rule(rf"\b(?:at|in|near|from) the (?:very )?(?:start|beginning){_ENDING}"), lambda c, m: c.share(0, PART)),
     (_rule(rf"\b(?:at|near|towards?|by) the (?:very )?end{_ENDING}"), lambda c, m: c.share(1 - PART, 1)),
-    (_rule(rf"\bin the middle{_ENDING}"), lambda c, m: c.share(0.5 - PART / 2, 0.5 + PART / 2)),
+    (
+        _rule(rf"\bin the middle{_ENDING}(?=$|\s*[,.?!]|(?<!middle))"),
+        lambda c, m: c.share(0.5 - PART / 2, 0.5 + PART / 2),
+    ),
     (_rule(r"\b(?:right now|just now|at the moment|currently|now)\b"), lambda c, m: c.inside(c.end - INSTANT, c.end)),
     (_rule(r"\b(?:so far|until now|up to now|till now|all day|overall)\b"), lambda c, m: (c.start, c.end)),
 )

@@ -44,7 +44,7 @@ _NOTHING: Final = re.compile(
 _ADVERB: Final = re.compile(r"^(?:ever|still|already|also|really|actually|indeed|now|currently|just|first|last)\b\s*")
 _WH: Final = re.compile(
     r"^(?:name |(?:in|on|at|from|to|with|of|for|by) )?(?:(?:what|which|who|whose|whom|where|why|how)(?:'s)?\b\s*"
-    r"(?:happen(?:s|ed) (?:when|if|while|as)\b\s*)?)?"
+    r"(?:happen(?:s|ed) (?:when|if|while|as|after|before)\b\s*)?)?"
 )
 _ATTRIBUTE: Final = re.compile(
     r"^(?:(?:is|are|was|were) the |the |an? )?(?:colou?r|kind|type|sort|shape|size|pattern|brand|gender|sex|age|name"

@@ -72,6 +72,8 @@ WHAT = [
     ("what happened when the person in the video rolled his eyes", "the person rolled his eyes"),
     ("what does the man do after drinking from the glass", "the man do after drinking from the glass"),
     ("Why is the boy crying?", "the boy crying"),
+    ("What happens after the athletes start the race?", "the athletes start the race"),
+    ("What did the dog do at first?", "the dog do at first"),
     ("a red car at night", "a red car at night"),
 ]
 WHEN = [

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from llama_vid.errors import QuestionError
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.layout import layout
-from llama_vid.llm.session import BATCH_TOKENS, VideoContext
+from llama_vid.llm.layout import layout, mark_count
+from llama_vid.llm.session import BATCH_TOKENS, VideoContext, embed_segments
+from llama_vid.memory.budget import MARK_TOKENS, PAIR_TOKENS, Budget
 from llama_vid.memory.consolidation import oldest_first
 from llama_vid.memory.entry import MemoryEntry
 from tests.llm.conftest import WIDTH, MakeEntries
@@ -203,6 +204,25 @@ def test_too_long_a_question_is_refused_at_once(tiny: LanguageModel, make_entrie
     with pytest.raises(QuestionError):
         context.logits(long)
     assert len("".join(context.generate(long[:-2], max_tokens=50))) <= 2  # as long as the window lasts
+
+
+def test_an_evidence_block_reads_like_memory(tiny: LanguageModel, make_entries: MakeEntries) -> None:
+    entries, evidence = make_entries(20), make_entries(3, start=200.0, seed=2)
+    context = VideoContext(tiny)
+    context.sync(entries)
+    suffix = tiny.embed_text("\nCaption:")
+    both = context.logits(torch.cat([embed_segments(tiny, layout(evidence)), suffix]))
+    torch.testing.assert_close(both, uncached(tiny, [*entries, *evidence], suffix), rtol=2e-4, atol=2e-4)
+    assert embed_segments(tiny, []).shape == (0, WIDTH)
+
+
+def test_a_full_hour_leaves_room_for_question_and_answer(make_entries: MakeEntries) -> None:
+    budget = Budget.for_context(8192)
+    for start, zone in ((0.0, None), (1_700_000_030.0, ZoneInfo("Europe/Berlin"))):  # the second begins within a minute
+        segments = layout(make_entries(budget.pairs, start=start), zone=zone, marks=budget.mark_count)
+        marks = mark_count(segments)
+        video = PAIR_TOKENS * (len(segments) - marks) + MARK_TOKENS * marks
+        assert video + budget.evidence + budget.prompt + budget.answer <= 8192
 
 
 def test_live_marks_show_the_zones_clock(tiny: LanguageModel, make_entries: MakeEntries) -> None:

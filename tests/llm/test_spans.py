@@ -44,6 +44,7 @@ HOUR = 3600.0
         ("5 minutes ago", 3300 - INSTANT / 2, 3300 + INSTANT / 2),
         ("at the beginning of the video", 0, PART * HOUR),
         ("at the end", (1 - PART) * HOUR, HOUR),
+        ("who sings in the middle of the clip", (0.5 - PART / 2) * HOUR, (0.5 + PART / 2) * HOUR),
         ("in the middle", (0.5 - PART / 2) * HOUR, (0.5 + PART / 2) * HOUR),
         ("what is happening right now", HOUR - INSTANT, HOUR),
         ("what has happened so far", 0, 3600),
@@ -67,6 +68,7 @@ def test_times_of_a_recording(text: str, start: float, end: float) -> None:
         "is the man sitting between two women",
         "what does the man do after drinking",
         "look at 3 people",
+        "what did the man in the middle do",
         "what did they do yesterday",  # a recording knows no days
         "",
     ],

@@ -54,6 +54,8 @@ def test_the_bank_keeps_its_promises(pairs: int, frames: list[tuple[float, bool,
         if sum(entry.pinned for entry in entries) < pinned:
             # Only where pinned ones (and what lies between them) fill the budget by themselves.
             assert 2 * pinned + 1 >= min(pairs - 1, int(pairs * 0.9))
+        if scene + 1 + 2 * pinned <= int(pairs * 0.9) // 2:
+            assert {entry.scene for entry in entries} == set(range(entries[0].scene, scene + 1))
         version = bank.version
 
 
