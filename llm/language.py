@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -112,6 +113,14 @@ class LanguageModel:
     def is_control(self, token: int) -> bool:
         """Whether a token is no text but a control token (ends included)."""
         return token in self._special or token in self.eos
+
+    @cached_property
+    def line_ends(self) -> frozenset[int]:
+        """Tokens that hold a line break: what ends a one-line answer where the model fails to end it itself."""
+        # Byte-level vocabularies write a line break as Ċ, byte-fallback ones as <0x0A>.
+        breaks = ("Ċ", "\n", "<0x0A>")
+        vocabulary: dict[str, int] = self.tokenizer.get_vocab()
+        return frozenset(token for piece, token in vocabulary.items() if any(mark in piece for mark in breaks))
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Input embeddings (n, D) of token ids."""

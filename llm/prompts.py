@@ -10,15 +10,13 @@ Answers begin with a space, as the byte-pair encoding of running text has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Final
 
 CAPTION_SUFFIX: Final = "\nCaption:"
 QUESTION_SUFFIX: Final = "\nQuestion: {question}\nAnswer:"
 YES: Final = " Yes"
 NO: Final = " No"
-#: What ends a one-line answer where the model fails to end it itself.
-LINE_END: Final = "\n"
 #: The most tokens of a question that reach the model: the budget's prompt share less the words around it.
 QUESTION_TOKENS: Final = 224
 
@@ -38,7 +36,7 @@ def yes_no_ids(tokenize: Callable[[str], Sequence[int]]) -> tuple[int, int]:
     return tokenize(YES)[0], tokenize(NO)[0]
 
 
-def shortened(question: str, tokenize: Callable[[str], Sequence[int]], limit: int = QUESTION_TOKENS) -> str:
+def shortened(question: str, tokenize: Callable[[str], Sized], limit: int = QUESTION_TOKENS) -> str:
     """The question if it has at most `limit` tokens, else its first and last words, joined by an ellipsis.
 
     What is asked stands mostly at one of the two ends; the middle of a long question is story.

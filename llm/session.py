@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from datetime import tzinfo
 from typing import Final
 
@@ -49,7 +49,7 @@ class VideoContext:
         for _ in self.syncing(entries):
             pass
 
-    def syncing(self, entries: Sequence[MemoryEntry]) -> Iterator[int]:
+    def syncing(self, entries: Sequence[MemoryEntry]) -> Generator[int, None, None]:
         """Like `sync`, in batches of at most BATCH_TOKENS: yields the tokens left after each batch but the last.
 
         The caller may serve questions between batches. They see what was appended so far; while something earlier is

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from llama_vid.errors import QuestionError
+from llama_vid.llm.cache import AttentionCache
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import layout, mark_count
 from llama_vid.llm.session import BATCH_TOKENS, VideoContext, embed_segments
@@ -64,7 +65,12 @@ def test_only_what_changed_is_read_again(
     context.sync(entries)
     read: list[int] = []
     forward = tiny.forward
-    monkeypatch.setattr(tiny, "forward", lambda x, cache=None: (read.append(len(x)), forward(x, cache))[1])
+
+    def counted(x: Tensor, cache: AttentionCache | None = None) -> Tensor:
+        read.append(len(x))
+        return forward(x, cache)
+
+    monkeypatch.setattr(tiny, "forward", counted)
     context.sync(entries)
     context.sync([replace(entry, end=entry.end - 0.1) for entry in entries])  # the same tokens
     assert read == []
@@ -187,6 +193,10 @@ def test_a_stop_token_ends_an_answer_unseen(tiny: LanguageModel) -> None:
     suffix = tiny.embed_text("\nCaption:")
     first = int(context.logits(suffix).argmax())
     assert list(context.generate(suffix, max_tokens=10, stop=[first])) == []
+
+
+def test_a_line_break_can_end_an_answer(tiny: LanguageModel) -> None:
+    assert tiny.line_ends == frozenset(tiny.tokenize("\n"))
 
 
 def test_a_question_without_memory_is_answered(tiny: LanguageModel) -> None:
