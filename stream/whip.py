@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -215,9 +214,7 @@ class WhipIngest:
     async def _end(publisher: _Publisher) -> None:
         for task in publisher.tasks:
             task.cancel()
-        # aiortc stumbles over the transports that a half-understood offer left without a part; all others are closed.
-        with contextlib.suppress(AttributeError):
-            await publisher.peer.close()
+        await _close_peer(publisher.peer)
         if publisher.tasks:
             await asyncio.wait(publisher.tasks)
 
@@ -233,6 +230,20 @@ def check_offer(sdp: str) -> None:
         raise ProtocolError("The WHIP request's body is not SDP: it must begin with v=0.", param="sdp")
     if not any(line.startswith("m=video ") for line in lines):
         raise ProtocolError("The SDP offer has no video (no m=video line): add a camera or screen track.", param="sdp")
+
+
+async def _close_peer(peer: RTCPeerConnection) -> None:
+    """Close the connection and all its sockets, also one whose offer was only half understood."""
+    try:
+        await peer.close()
+    except AttributeError:
+        # aiortc stops at the first media section that a wrong BUNDLE group left without a transport.
+        transports = {transceiver.receiver.transport for transceiver in peer.getTransceivers()}
+        if peer.sctp is not None:
+            transports.add(peer.sctp.transport)
+        for dtls in transports - {None}:
+            await dtls.stop()
+            await dtls.transport.stop()
 
 
 async def _drain(track: MediaStreamTrack) -> None:
