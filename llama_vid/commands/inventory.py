@@ -50,12 +50,18 @@ def read_pins(path: Path = PINS) -> list[Pin]:
 
 def find_bundles(folder: Path = BUNDLES) -> list[Item]:
     """The bundles that came with the package, with their sizes in bytes."""
-    items = []
-    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if place.is_dir() and not place.name.startswith(("_", ".")):
-            size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-            items.append(Item("bundle", place.name, "here", size, str(place)))
-    return items
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [folder_bundle(place) for place in places if place.is_dir() and not place.name.startswith(("_", "."))]
+
+
+def folder_bundle(place: Path) -> Item:
+    """A bundle's folder with its size. Raises BundleError where there is none."""
+    if not place.is_dir():
+        raise BundleError(
+            f"there is no model {str(place)!r} here; see: llama-vid models list, or give a bundle's folder"
+        )
+    size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    return Item("bundle", place.name, "here", size, str(place))
 
 
 def find_part(pin: Pin) -> Item:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands.inventory import PINS, Item, find_bundles, find_parts, verify_bundle, verify_part
+from llama_vid.commands.inventory import PINS, Item, find_bundles, find_parts, folder_bundle, verify_bundle, verify_part
 from llama_vid.commands.terminal import Json, busy, write_json
 from llama_vid.errors import BundleError
 
@@ -43,12 +43,20 @@ def list_models(as_json: Json = False) -> None:
 
 
 @app.command("verify")
-def verify(as_json: Json = False) -> None:
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A bundle here, or a bundle's folder; all by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Compare the hash of every file of the bundles and their parts; exits 1 if one is missing or damaged."""
+    bundles = find_bundles()
+    if name is not None:
+        bundles = [item for item in bundles if item.name == name] or [folder_bundle(Path(name))]
     with busy("Reading the files"):
-        items = [verify_bundle(item) for item in find_bundles()] + [verify_part(item) for item in find_parts()]
+        items = [verify_bundle(item) for item in bundles] + [verify_part(item) for item in find_parts()]
     _print(items, as_json=as_json)
-    if not any(item.kind == "bundle" for item in items):
+    if not bundles:
         raise BundleError(
             "this installation has no bundle; install llama-vid-live again, or train one: llama-vid train"
         )

@@ -48,6 +48,19 @@ def test_a_bundle_is_verified_file_by_file(tmp_path: Path) -> None:
     assert find_bundles(tmp_path / "gone") == []
 
 
+def test_a_folder_is_verified_by_the_command(tmp_path: Path) -> None:
+    place = bundle(tmp_path)
+    done = llama_vid("models", "verify", str(place), "--json")
+    (found,) = json.loads(done.stdout)["bundles"]
+    assert (found["name"], found["state"]) == ("tiny", "here")
+    (place / "weights.safetensors").write_bytes(b"weightz")
+    done = llama_vid("models", "verify", str(place))
+    assert done.returncode == 1
+    assert "weights.safetensors is not the file that was published" in done.stdout
+    assert done.stderr.startswith("llama-vid: not as it should be: tiny")
+    assert "there is no model 'nothing' here" in llama_vid("models", "verify", "nothing").stderr
+
+
 def test_missing_and_other_versions_of_parts() -> None:
     missing = find_part(Pin("no-such-package-at-all", "1.0"))
     assert (missing.state, missing.fix) == ("missing", "run: llama-vid models fetch")
