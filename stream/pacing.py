@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from os import PathLike
+from os import PathLike, fspath
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +15,7 @@ from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Mailbox
 from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 from llama_vid.stream.status import Status
+from llama_vid.stream.urls import parse_url
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class FileCamera:
         self._period = 1 / fps
         self._url = url
         self._fps = fps
-        self._status = Status(f"looped {url}")
+        self._shown = parse_url(fspath(url)).shown
+        self._status = Status(f"looped {self._shown}")
         self._mailbox = Mailbox()
         self._task: asyncio.Task[None] | None = None
 
@@ -57,7 +59,7 @@ class FileCamera:
 
     async def __aenter__(self) -> Self:
         self._mailbox = Mailbox()
-        self._task = asyncio.create_task(self._run(), name=f"looped file {self._url}")
+        self._task = asyncio.create_task(self._run(), name=f"looped file {self._shown}")
         return self
 
     async def __aexit__(
@@ -67,14 +69,14 @@ class FileCamera:
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
-        self._mailbox.close(EndOfStream(f"{self._url} was closed."))
+        self._mailbox.close(EndOfStream(f"{self._shown} was closed."))
         if self._status.state != "failed":
             self._status.set("ended", "closed")
 
     async def recv(self) -> Frame:
         """The newest frame that was not taken yet. Raises SourceError when the file cannot be read."""
         if self._task is None and self._status.state not in ("ended", "failed"):
-            raise SourceError(f"{self._url} is not open: use it as `async with`.")
+            raise SourceError(f"{self._shown} is not open: use it as `async with`.")
         return await self._mailbox.take()
 
     async def _run(self) -> None:
@@ -88,8 +90,8 @@ class FileCamera:
             self._mailbox.close(error)
             self._status.set("failed", str(error))
         except Exception as error:  # the edge of this task: without this a bug would leave `recv` waiting for ever
-            logger.exception("The looped file %s failed", self._url)
-            self._mailbox.close(SourceError(f"{self._url} stopped because of an error in the program: {error!r}"))
+            logger.exception("The looped file %s failed", self._shown)
+            self._mailbox.close(SourceError(f"{self._shown} stopped because of an error in the program: {error!r}"))
             self._status.set("failed", "an error in the program; see the log")
 
     async def _play(self, start: float, wall: float) -> float:

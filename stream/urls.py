@@ -24,6 +24,8 @@ PROTOCOLS: dict[Kind, str] = {
 
 _SCHEME = re.compile(r"^([a-zA-Z][a-zA-Z0-9+.\-]+):")
 _USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^\s/?#]*@")
+# A password with a bare / ? or # in it does not parse as one: what follows the colon is no port either.
+_BROKEN_USERINFO = re.compile(r"([a-zA-Z][a-zA-Z0-9+.\-]*://)[^\s/?#@:]*:(?!\d*(?:[/?#\s]|$))[^\s@]*@")
 _SECRET_PARAMETER = re.compile(
     r"(?i)([?&;](?:[a-z0-9_\-]*(?:pass|pwd|token|secret|key|auth|sig|credential)[a-z0-9_\-]*|user(?:name)?|usr)=)[^&;#\s'\"]*"
 )
@@ -50,7 +52,9 @@ def redact(url: str) -> str:
 
     Works on any text with addresses in it, so that it can clean FFmpeg's messages too.
     """
-    return _SECRET_PARAMETER.sub(r"\1…", _USERINFO.sub(r"\1", url))
+    for pattern in (_USERINFO, _BROKEN_USERINFO):
+        url = pattern.sub(r"\1", url)
+    return _SECRET_PARAMETER.sub(r"\1…", url)
 
 
 def redact_text(text: str, url: str) -> str:

@@ -57,6 +57,9 @@ def test_secrets_are_taken_out() -> None:
     assert parse_url(url).shown == redact(url)
     assert "s3cr" not in repr(parse_url(url))
     assert redact("rtsp://cam/a and http://u:p@w@host/b") == "rtsp://cam/a and http://host/b"
+    assert redact("http://host:8080/@someone/a?b@c") == "http://host:8080/@someone/a?b@c"
+    for password in ("a/b", "a?b", "a#b", "a@b", "a:b", "1/2?3#4x"):
+        assert redact(f"rtsp://bob:x{password}@cam/live") == "rtsp://cam/live"
     assert redact("/srv/film.mp4") == "/srv/film.mp4"
 
 
@@ -67,7 +70,12 @@ def test_messages_of_others_are_cleaned() -> None:
 
 
 def test_errors_do_not_repeat_a_password() -> None:
-    for bad in ("ftp://bob:hush-hush@host/x", "rtsp://bob:hush-hush@host:port/x", "rtsp://bob:hush-hush@/x"):
+    for bad in (
+        "ftp://bob:hush-hush@host/x",
+        "rtsp://bob:hush-hush@host:port/x",
+        "rtsp://bob:hush-hush@/x",
+        "rtsp://bob:hush/hush@host/x",
+    ):
         with pytest.raises(SourceError) as caught:
             parse_url(bad)
         assert "hush" not in str(caught.value)
