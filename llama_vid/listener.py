@@ -44,7 +44,7 @@ class Socket(WebSocketsSansIOProtocol):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     async def send(self, message: Any) -> None:
-        """As uvicorn's; a message that comes after a goodbye finds the client gone, which is no fault of the sender."""
+        """As uvicorn's; who sends after a goodbye finds the client gone, which is no fault of the sender."""
         try:
             await super().send(message)
         except RuntimeError:
@@ -53,13 +53,31 @@ class Socket(WebSocketsSansIOProtocol):
             raise
 
     def close_now(self, code: int, reason: str = "") -> None:
-        """Sends the close frame behind what is buffered, tells the application, and cuts the line after GOODBYE_S."""
+        """Sends the close frame behind what is buffered, tells the application, cuts the line after GOODBYE_S."""
         if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
             return
-        self.stop_keepalive()
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         with contextlib.suppress(ClosedAlready):
             self.conn.send_close(code, reason)
+        self._leave(code, reason)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server stops: says goodbye with 1001 and waits until the client has read it."""
+        if not self.handshake_complete:
+            super().shutdown()
+        self.close_now(CLOSE_SHUTDOWN, "the server is shutting down")
+
+    def handle_parser_exception(self) -> None:
+        """As uvicorn's (too big, not a websocket frame), and waits until the client has read why.
+
+        Closing at once, with bytes of the client unread, would make the kernel reset the line, close frame and all.
+        """
+        if self.close_sent or self.conn.close_sent is None:
+            return
+        self._leave(self.conn.close_sent.code, self.conn.close_sent.reason)
+
+    def _leave(self, code: int, reason: str) -> None:
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:
@@ -74,7 +92,7 @@ class Socket(WebSocketsSansIOProtocol):
 
 
 class Listener(uvicorn.Server):
-    """uvicorn's server, which says goodbye to websockets with 1001 when it stops."""
+    """uvicorn's server, which tells the port that was really taken."""
 
     def __init__(self, config: uvicorn.Config, on_open: Callable[[str, int], None] | None = None) -> None:
         super().__init__(config)
@@ -92,15 +110,6 @@ class Listener(uvicorn.Server):
         """Host and port; known once `started`."""
         name = self.servers[0].sockets[0].getsockname()
         return str(name[0]), int(name[1])
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Closes the port, says goodbye to every websocket, then goes on as uvicorn does."""
-        for server in self.servers:
-            server.close()
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, Socket):
-                connection.close_now(CLOSE_SHUTDOWN, "the server is shutting down")
-        await super().shutdown(sockets)
 
 
 def make_listener(
