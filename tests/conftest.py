@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from evaluation.run import data_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 
 VideoMaker = Callable[..., Path]
-
-
-def data_folder() -> Path | None:
-    """The evaluation data: LLAMA_VID_DATA, else `../shared/data` beside the repository, else None."""
-    named = os.environ.get("LLAMA_VID_DATA")
-    folder = Path(named) if named else ROOT.parent / "shared" / "data"
-    return folder if folder.is_dir() else None
 
 
 @pytest.fixture(scope="session")

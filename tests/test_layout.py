@@ -112,34 +112,38 @@ def test_model_parts_are_pinned_by_hash() -> None:
         assert re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", line), line
 
 
-def test_every_third_party_import_of_the_program_is_a_direct_requirement() -> None:
-    names = {
-        "huggingface_hub": "huggingface-hub",
-        "PIL": "pillow",
-        "open_clip": "open-clip-torch",
-        "ruamel": "ruamel.yaml",
-    }
-    listed = set()
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if line and not line.startswith("#"):
-            listed.add(line.split("==")[0].lower().replace("_", "-"))
+def listed_in(*files: str) -> set[str]:
+    """The packages that requirement files name."""
+    lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
+    return {line.split("==")[0].lower().replace("_", "-") for line in lines if line and not line.startswith("#")}
+
+
+def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
+    """The third-party imports of the files that no requirement names."""
+    packages = {"PIL": "pillow", "open_clip": "open-clip-torch", "ruamel": "ruamel.yaml"}
     # The foundations of FastAPI and pydantic are part of their public faces and versioned with them.
-    listed |= {"starlette", "anyio", "pydantic-core"}
-    missing = set()
-    for file in python_files():
-        if (ROOT / "tests") in file.parents or file.parent.name in OUTSIDE:
-            continue
+    listed = listed | {"starlette", "anyio", "pydantic-core"}
+    found = set()
+    for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
-            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 modules = [node.module]
-            for module in modules:
-                top = module.split(".")[0]
-                if top in sys.stdlib_module_names or top in ("llama_vid", *OUTSIDE):
-                    continue
-                if names.get(top, top).lower().replace("_", "-") not in listed:
-                    missing.add(f"{file.name}: {top}")
-    assert not missing
+            for top in {module.split(".")[0] for module in modules}:
+                ours = top in ("llama_vid", "tests", *OUTSIDE)
+                if not ours and top not in sys.stdlib_module_names:
+                    name = packages.get(top, top).lower().replace("_", "-")
+                    found |= set() if name in listed else {f"{file.name}: {top}"}
+    return found
+
+
+def test_every_third_party_import_is_a_direct_requirement() -> None:
+    outside = {ROOT / name for name in (*OUTSIDE, "tests")}
+    program = [file for file in python_files() if not outside & set(file.parents)]
+    assert not unlisted_imports(program, listed_in("requirements.txt"))
+    others = [file for file in python_files() if outside & set(file.parents)]
+    tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt")
+    assert not unlisted_imports(others, tools)
 
 
 @pytest.mark.parametrize("module", ["llama_vid", "llama_vid.clients", "llama_vid.cli", "llama_vid.errors"])
