@@ -98,8 +98,9 @@ class ShownSampler(Generic[Picture]):
 class LiveSampler:
     """Says of each live picture whether to take it: the first one in each period of 1 / fps seconds.
 
-    The next one is due a whole period after the last was due, so that jitter does not add up; taken times strictly
-    increase. A silence of more than `hole` seconds is a gap, as is a jump in the stamps.
+    The next one is due a whole period after the last was due, so that jitter does not add up, or after the last itself
+    when that was late. Taken times strictly increase, by 0.7 periods at least but after a gap. A silence of more than
+    `hole` seconds is a gap, as is a jump in the stamps.
     """
 
     def __init__(self, fps: float, *, hole: float = 3.0) -> None:
@@ -121,7 +122,7 @@ class LiveSampler:
             self._due = min(self._due, seconds)
         if seconds <= self._latest or seconds < self._due - self._early:
             return False, False
-        on_time = self._due > -math.inf and seconds - self._due < self._period
+        on_time = self._due > -math.inf and seconds - self._due < 0.15 * self._period
         self._due = (self._due if on_time else seconds) + self._period
         self._latest = seconds
         gap, self._gap = self._gap, False
