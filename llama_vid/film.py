@@ -1,0 +1,91 @@
+"""A video taken in once and asked many times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import tzinfo
+
+from llama_vid.llm.answer import Answer, AnswerPiece, Moment, Span, TokenUse
+from llama_vid.llm.responder import Responder
+from llama_vid.llm.session import VideoContext
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.recorder import Recorder
+from llama_vid.tokenizer.pair import TokenPair
+
+
+class Watching:
+    """A recorder's memory as the responder sees it, with the KV cache that mirrors it."""
+
+    def __init__(self, recorder: Recorder, zone: tzinfo | None = None) -> None:
+        self.recorder = recorder
+        self.zone = zone
+        self.context = VideoContext(recorder.bundle.language, zone=zone, marks=recorder.bank.budget.mark_count)
+
+    @property
+    def entries(self) -> tuple[MemoryEntry, ...]:
+        """Memory in time order."""
+        return self.recorder.bank.entries
+
+    @property
+    def frames(self) -> int:
+        """Frames ever watched."""
+        return self.recorder.bank.frames
+
+    @property
+    def tokens(self) -> TokenUse:
+        """Frames watched and the tokens that stand for them."""
+        return TokenUse(self.frames, self.recorder.bank.tokens)
+
+    def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
+        """Frames read again under a guide."""
+        return self.recorder.reread(seconds, guide_text)
+
+
+class Film:
+    """A recording in memory. Made by `LLaMAVID.open`; not thread-safe."""
+
+    def __init__(self, recorder: Recorder, responder: Responder, *, path: str, ingest_s: float, warnings: list[str]) -> None:
+        self.path = path
+        self.warnings = warnings
+        self._watching = Watching(recorder)
+        self._responder = responder
+        self._ingest_s = ingest_s
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the film's start to the end of its last frame."""
+        return self._watching.recorder.end
+
+    @property
+    def entries(self) -> tuple[MemoryEntry, ...]:
+        """Memory in time order."""
+        return self._watching.entries
+
+    def ask(self, question: str) -> Answer:
+        """The whole answer. Raises QuestionError for an empty or too long question."""
+        answer = None
+        for piece in self.stream(question):
+            answer = piece.answer or answer
+        assert answer is not None  # the responder's last piece carries it
+        return answer
+
+    def stream(self, question: str, *, cancel: Callable[[], bool] = lambda: False) -> Iterator[AnswerPiece]:
+        """The answer in pieces, the last one with the whole."""
+        return self._responder.respond(question, self._watching, ingest_s=self._ingest_s, cancel=cancel)
+
+    def search(self, text: str, limit: int = 10) -> list[Moment]:
+        """The moments that match a text, best first."""
+        return self._responder.search(self._watching.entries, text, limit)
+
+    def timeline(self) -> list[Span]:
+        """What happens when: consecutive spans with captions and mean motion energy."""
+        return self._responder.timeline(self._watching.entries)
+
+    def frame(self, seconds: float) -> bytes | None:
+        """The kept picture nearest to a time, as JPEG."""
+        return self._watching.recorder.jpeg(seconds)
+
+    @property
+    def tokens(self) -> TokenUse:
+        """Frames watched and the tokens that stand for them."""
+        return self._watching.tokens

@@ -1,0 +1,119 @@
+"""The facade: a loaded model that opens recordings and watches cameras."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, tzinfo
+from os import PathLike, fspath
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from llama_vid.bundle import Bundle, load_bundle
+from llama_vid.errors import SourceError
+from llama_vid.film import Film
+from llama_vid.llm.answer import Answer
+from llama_vid.llm.calibration import logistic
+from llama_vid.llm.captioner import captions
+from llama_vid.llm.responder import READ, Responder
+from llama_vid.model_thread import ModelThread
+from llama_vid.recorder import BATCH, Recorder
+from llama_vid.session import Session
+from llama_vid.stream.file import FileSource
+from llama_vid.stream.frame import Frame
+from llama_vid.stream.opening import open_source
+from llama_vid.stream.source import Source
+
+logger = logging.getLogger(__name__)
+
+#: Called with the seconds taken in so far, and the duration where it is known.
+Progress = Callable[[float, float | None], None]
+
+
+class LLaMAVID:
+    """A model bundle at work. `open` and `ask` run in the caller's thread; `watch` uses the model's own thread."""
+
+    def __init__(self, bundle: Bundle, *, context_tokens: int | None = None) -> None:
+        self.bundle = bundle
+        self._context_tokens = context_tokens
+        self._responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
+        self._thread: ModelThread | None = None
+
+    @classmethod
+    def from_pretrained(cls, name: str = "mini", *, device: str = "auto", dtype: str = "auto", context_tokens: int | None = None) -> Self:
+        """Load a bundle: `mini`, or a bundle's folder. `context_tokens` lowers the memory's context window.
+
+        Raises BundleError for anything missing or damaged.
+        """
+        return cls(load_bundle(name, device=device, dtype=dtype), context_tokens=context_tokens)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.bundle.name
+
+    def open(self, path: str | PathLike[str], *, progress: Progress | None = None, last_frame_only: bool = False) -> Film:
+        """Take a whole recording into memory. `last_frame_only` is a baseline: memory holds the last frame alone.
+
+        Raises SourceError if nothing in it decodes; damage that leaves something is a warning of the film.
+        """
+        began = time.perf_counter()
+        source = open_source(fspath(path), live=False)
+        if not isinstance(source, FileSource):
+            raise SourceError(f"{path} is a live source; use watch(), or: llama-vid serve")
+        recorder = Recorder(self.bundle, context_tokens=self._context_tokens)
+        batch: list[Frame] = []
+        last: Frame | None = None
+        for frame in source:
+            last = frame
+            if not last_frame_only:
+                batch.append(frame)
+                if len(batch) == BATCH:
+                    recorder.add(batch)
+                    batch = []
+            if progress is not None:
+                progress(frame.seconds, source.duration)
+        recorder.add([last] if last_frame_only and last is not None else batch)
+        return Film(recorder, self._responder, path=fspath(path), ingest_s=round(time.perf_counter() - began, 4),
+                    warnings=list(source.warnings))
+
+    def ask(self, path: str | PathLike[str], question: str) -> Answer:
+        """Open a recording and answer one question about all of it."""
+        return self.open(path).ask(question)
+
+    def watch(self, source: str | Source, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None,
+              zone: tzinfo = UTC) -> Session:
+        """A live camera, by address or as a source; use it with `async with`.
+
+        `watch_for` is a standing instruction for the compressor; `zone` is the time zone of times in answers.
+        """
+        opened = open_source(source, fps=fps, live=True) if isinstance(source, str) else source
+        if self._thread is None:
+            self._thread = ModelThread()
+        recorder = Recorder(self.bundle, context_tokens=self._context_tokens, watch_for=watch_for)
+        return Session(opened, recorder, self._responder, self._thread, name=name, zone=zone)
+
+    def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]], *, beams: int = 3) -> list[str]:
+        """One sentence for each RGB picture (H, W, 3), from its two tokens alone."""
+        out: list[str] = []
+        for at in range(0, len(images), BATCH):
+            with torch.inference_mode():
+                encoded = self.bundle.tower.encode(images[at : at + BATCH])
+                _, pairs = self.bundle.compressor.run(self.bundle.compressor.begin(), encoded, gaps=[True] * len(encoded.patches))
+            out.extend(captions(self.bundle.language, pairs, beams=beams))
+        return out
+
+    def yesno_tokens(self, path: str, questions: Sequence[str], *, last_frame_only: bool = False) -> list[float]:
+        """p(yes) of each question from the tokens of up to READ frames, evenly spread, and the language model alone."""
+        entries = self.open(path, last_frame_only=last_frame_only).entries
+        step = max(1, -(-len(entries) // READ))
+        pairs = [entry.pair for entry in entries[::step]]
+        return [self.bundle.calibration.of_tokens(self._responder.margin(pairs, question)) for question in questions]
+
+    def yesno_blind(self, questions: Sequence[str]) -> list[float]:
+        """p(yes) of each question from the language model alone, without any video."""
+        return [logistic(self._responder.margin([], question)) for question in questions]

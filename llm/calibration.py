@@ -1,0 +1,36 @@
+"""How evidence becomes a yes: a logistic fusion of what the pictures score and what the language model reads in the tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """p(yes) = sigmoid(image · z_best + mean · z_mean + tokens · margin + bias).
+
+    `z_best` and `z_mean` are image-text z-scores over the frames (best, and mean of the best quarter), `margin` the language
+    model's score of yes minus no, from which `tokens_bias` is taken first: it alone decides on the token route. `present` is
+    the z-score from which one frame counts as showing what is asked for. Fitted on even-numbered dev clips.
+    """
+
+    image: float = 0.6
+    mean: float = 0.3
+    tokens: float = 0.5
+    bias: float = -1.8
+    tokens_bias: float = 0.0
+    present: float = 1.8
+
+    def probability(self, z_best: float, z_mean: float, margin: float) -> float:
+        """p(yes) in 0…1 from all evidence."""
+        return logistic(self.image * z_best + self.mean * z_mean + self.tokens * (margin - self.tokens_bias) + self.bias)
+
+    def of_tokens(self, margin: float) -> float:
+        """p(yes) in 0…1 from the language model's margin alone."""
+        return logistic(margin - self.tokens_bias)
+
+
+def logistic(x: float) -> float:
+    """1 / (1 + e^-x) without overflow."""
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, x))))

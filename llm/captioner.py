@@ -1,0 +1,70 @@
+"""Captions from token pairs alone: many memories of one frame decoded side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from llama_vid.llm.language import LanguageModel
+from llama_vid.llm.layout import mark_text
+from llama_vid.llm.prompts import CAPTION_SUFFIX
+from llama_vid.tokenizer.pair import TokenPair
+
+LONGEST: Final = 24  # tokens: a caption of 12 words takes about 14
+BATCH: Final = 16
+
+
+def captions(model: LanguageModel, pairs: Sequence[TokenPair], *, beams: int = 1) -> list[str]:
+    """One sentence for each pair, greedily or by beam search over `beams` hypotheses."""
+    out: list[str] = []
+    for at in range(0, len(pairs), BATCH):
+        with torch.inference_mode():
+            out.extend(_batch(model, pairs[at : at + BATCH], beams))
+    return out
+
+
+def _batch(model: LanguageModel, pairs: Sequence[TokenPair], beams: int) -> list[str]:
+    mark, suffix = model.embed_text(mark_text(0.0)), model.embed_text(CAPTION_SUFFIX)
+    prompts = torch.stack(
+        [
+            torch.cat([mark, torch.stack((pair.context, pair.motion)).to(mark.device, mark.dtype), suffix])
+            for pair in pairs
+        ]
+    )
+    count = len(pairs)
+    # The prompts are short and alike in length: reading them anew for each token costs less than batching caches would.
+    ids = torch.zeros(count, 1, 0, dtype=torch.long)
+    score = torch.zeros(count, 1)
+    done = torch.zeros(count, 1, dtype=torch.bool)
+    ends = torch.tensor(sorted(model.eos))
+    for _ in range(LONGEST):
+        width = ids.shape[1]
+        flat = ids.flatten(0, 1)
+        words = model.embed(flat.flatten().tolist()).view(count * width, flat.shape[1], model.width)
+        x = torch.cat([prompts.repeat_interleave(width, 0), words], 1)
+        logits = model.logits(model.forward(x)[:, -1]).float().log_softmax(-1).cpu().view(count, width, -1)
+        stay = torch.full_like(logits, float("-inf"))
+        stay[..., int(ends[0])] = 0.0
+        logits = torch.where(done[..., None], stay, logits)
+        length = ids.shape[2]
+        total = score[..., None] + logits
+        best, where = total.flatten(1).topk(beams, -1)
+        source, token = where // logits.shape[-1], where % logits.shape[-1]
+        ids = torch.cat([ids.gather(1, source[..., None].expand(-1, -1, length)), token[..., None]], -1)
+        done = done.gather(1, source) | torch.isin(token, ends)
+        score = best
+        if bool(done[:, 0].all()):
+            break
+    return [_text(model, row) for row in ids[:, 0]]
+
+
+def _text(model: LanguageModel, row: Tensor) -> str:
+    kept: list[int] = []
+    for token in row.tolist():
+        if model.is_control(token):
+            break
+        kept.append(token)
+    return " ".join(model.detokenize(kept).split())

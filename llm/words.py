@@ -1,0 +1,43 @@
+"""Times and lists in words, as answers say them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+
+
+def clock(seconds: float, zone: tzinfo | None = None) -> str:
+    """0:07 or 1:02:07 into a recording; 15:04:05 of a live camera's zone."""
+    if zone is not None:
+        return f"{datetime.fromtimestamp(seconds, UTC).astimezone(zone):%H:%M:%S}"
+    whole = int(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def stretch(start: float, end: float, zone: tzinfo | None = None) -> str:
+    """0:07–0:12, or one time where both read alike."""
+    first, last = clock(start, zone), clock(end, zone)
+    return first if first == last else f"{first}–{last}"
+
+
+def duration(seconds: float) -> str:
+    """5 seconds, 1 minute 20 seconds, 2 hours 3 minutes."""
+    whole = max(1, round(seconds))
+    parts = [(whole // 3600, "hour"), (whole // 60 % 60, "minute"), (whole % 60, "second")]
+    said = [f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in parts if count]
+    return " ".join(said[:2])
+
+
+def listed(items: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def sentence(text: str) -> str:
+    """Text with a capital first letter and a final stop."""
+    text = " ".join(text.split()).strip()
+    if not text:
+        return ""
+    text = text[:1].upper() + text[1:]
+    return text if text[-1] in ".!?" else text + "."

@@ -1,0 +1,86 @@
+"""Image-text scores that mean something: against what other pictures score for the same text.
+
+The raw cosine of a text depends on the text more than on the picture. Each phrase is therefore scored against a fixed
+background of ordinary photos: z = (cosine − mean) / deviation over the background. A subject's score is the best of the
+phrases through which it is looked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llama_vid.tokenizer.tower import ImageTower
+from llama_vid.tokenizer.vocabulary import TEMPLATES, looked_for
+
+KEPT: Final = 256  # texts whose embeddings are kept: rules and questions repeat
+SCALE, SHIFT = 1.7, 2.2  # default logistic from z to a probability: z = 2.2 is even odds
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text ready to be scored: phrase embeddings (K, E) with their mean and deviation (K,) over the background."""
+
+    text: str
+    phrases: tuple[str, ...]
+    embeddings: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    @property
+    def guide(self) -> Tensor:
+        """One unit-length embedding (E,) for the compressor's guide."""
+        return F.normalize(self.embeddings.mean(0), dim=0)
+
+
+class SceneScorer:
+    """Scores pictures against texts. `background` (N, E) are unit-length embeddings of ordinary photos."""
+
+    def __init__(self, tower: ImageTower, background: Tensor) -> None:
+        self._tower = tower
+        self._background = background.float()
+        self._queries: OrderedDict[str, Query] = OrderedDict()
+
+    def query(self, text: str, *, kinds: bool = True) -> Query:
+        """The query of a text; `kinds` looks for a general word through its kinds."""
+        key = f"{kinds}:{text}"
+        if key in self._queries:
+            self._queries.move_to_end(key)
+            return self._queries[key]
+        phrases = looked_for(text) if kinds else (text,)
+        with torch.inference_mode():
+            flat = self._tower.encode_text([template.format(phrase) for phrase in phrases for template in TEMPLATES])
+            embeddings = F.normalize(flat.view(len(phrases), len(TEMPLATES), -1).mean(1), dim=-1).cpu()
+            scores = embeddings @ self._background.T
+        query = Query(text, phrases, embeddings, scores.mean(1), scores.std(1).clamp(min=1e-4))
+        self._queries[key] = query
+        if len(self._queries) > KEPT:
+            self._queries.popitem(last=False)
+        return query
+
+    @staticmethod
+    def score(query: Query, images: Tensor) -> Tensor:
+        """z-scores (N,) of image embeddings (N, E): the best phrase's."""
+        cosine = images.float() @ query.embeddings.T
+        best: Tensor = ((cosine - query.mean) / query.deviation).max(-1).values
+        return best
+
+
+def probability(z: float | Tensor, scale: float = SCALE, shift: float = SHIFT) -> float:
+    """A z-score as a probability in 0…1."""
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, scale * (float(z) - shift)))))
+
+
+def smoothed(scores: Tensor, seconds: Sequence[float], window: float = 1.5) -> Tensor:
+    """Scores (N,) averaged over neighbours within `window` seconds: a single odd frame counts less."""
+    times = torch.tensor(list(seconds), dtype=torch.float64)
+    near = ((times[:, None] - times[None, :]).abs() <= window).float()
+    mean: Tensor = (near @ scores.float()) / near.sum(1)
+    return 0.5 * scores + 0.5 * mean
