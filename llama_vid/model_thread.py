@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import itertools
 import queue
 import threading
@@ -22,7 +23,8 @@ class Priority(IntEnum):
     REBUILD = 2
 
 
-_STOP: Final = 9
+_STOP: Final = -1
+CLOSE_SECONDS: Final = 10.0  # jobs are far shorter
 
 
 class ModelThread:
@@ -37,6 +39,8 @@ class ModelThread:
         self._order = itertools.count()
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
+        # A daemon thread that is inside a tensor operation when the interpreter goes away would abort the process.
+        atexit.register(self.close)
 
     def submit(self, priority: Priority, job: Callable[[], T]) -> Future[T]:
         """Queue a job; its future gives the result. Cancelling the future before it runs skips it."""
@@ -74,8 +78,11 @@ class ModelThread:
                 self.submit(priority, close)
 
     def close(self) -> None:
-        """End the thread after the job under way."""
+        """End the thread after the job under way; jobs that wait are dropped."""
+        atexit.unregister(self.close)
         self._jobs.put((_STOP, next(self._order), None))
+        if threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:
