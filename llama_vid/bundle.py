@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from llama_vid.compact import expanded
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.language import SMOLLM2, LanguageModel
@@ -35,7 +36,9 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Everything a model needs, loaded: `guide_width` leading dimensions of a text embedding are the compressor's guide."""
+    """Everything a model needs, loaded: `guide_width` leading dimensions of a text embedding are the compressor's
+    guide.
+    """
 
     name: str
     tower: ImageTower
@@ -65,24 +68,36 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format."""
     folder = find_bundle(name)
     manifest = read_manifest(folder)
-    tensors = {file: _tensors(folder, file, digest) for file, digest in manifest["files"].items() if file.endswith(".safetensors")}
+    tensors = {
+        file: _tensors(folder, file, digest)
+        for file, digest in manifest["files"].items()
+        if file.endswith(".safetensors")
+    }
     try:
         heads = [tensors[file] for file in manifest["heads"]]
-        compressor_tensors, lora, background = tensors["compressor.safetensors"], tensors["lora.safetensors"], tensors["background.safetensors"]
+        compressor_tensors, lora, background = (
+            tensors["compressor.safetensors"],
+            tensors["lora.safetensors"],
+            tensors["background.safetensors"],
+        )
         config = CompressorConfig(**manifest["compressor"])
         calibration = Calibration(**manifest.get("calibration", {}))
     except (KeyError, TypeError) as problem:
-        raise BundleError(f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again") from None
+        raise BundleError(
+            f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again"
+        ) from None
     tower = mini_tower(heads)
     compressor = Compressor(config).eval().requires_grad_(False)
     try:
-        compressor.load_state_dict({key: value.float() for key, value in compressor_tensors.items()})
+        compressor.load_state_dict(compressor_tensors)
     except RuntimeError as problem:
-        raise BundleError(f"compressor.safetensors of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}") from None
+        raise BundleError(
+            f"compressor.safetensors of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}"
+        ) from None
     language = LanguageModel.load(SMOLLM2, lora=lora, device=device, dtype=dtype)
     tower.to(language.device)
     compressor.to(language.device)
-    return Bundle(folder.name, tower, compressor, language, SceneScorer(tower, background["embeddings"].float()), calibration)
+    return Bundle(folder.name, tower, compressor, language, SceneScorer(tower, background["embeddings"]), calibration)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -92,9 +107,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
         version, _ = manifest["format"], manifest["files"].items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise BundleError(f"{path} cannot be read as a bundle's manifest ({problem}); install the bundle again") from None
+        raise BundleError(
+            f"{path} cannot be read as a bundle's manifest ({problem}); install the bundle again"
+        ) from None
     if version != FORMAT:
-        raise BundleError(f"{folder.name} is a bundle of format {version}, this program reads {FORMAT}; update one of them")
+        raise BundleError(
+            f"{folder.name} is a bundle of format {version}, this program reads {FORMAT}; update one of them"
+        )
     return manifest
 
 
@@ -103,8 +122,10 @@ def _tensors(folder: Path, file: str, digest: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise BundleError(f"the bundle {folder.name} lacks {file}; install it again, or see: llama-vid models verify")
     if sha256_of(path) != digest:
-        raise BundleError(f"{file} of the bundle {folder.name} is damaged: its hash is not the published one; install it again")
+        raise BundleError(
+            f"{file} of the bundle {folder.name} is damaged: its hash is not the published one; install it again"
+        )
     try:
-        return load_file(path)
+        return expanded(load_file(path))
     except (SafetensorError, OSError) as problem:
         raise BundleError(f"{path} cannot be read ({problem}); install the bundle again") from None

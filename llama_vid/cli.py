@@ -64,8 +64,8 @@ def options(
         for name in ("py.warnings", "transformers", "httpx", "huggingface_hub", "libav", "matplotlib", "PIL"):
             logging.getLogger(name).setLevel(logging.ERROR)
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        # Idle worker threads sleep instead of spinning: with FFmpeg, a camera or another program beside the model on two
-        # cores, spinning made a step ten times slower. Read by the OpenMP runtime when torch is imported.
+        # Idle worker threads sleep instead of spinning: with FFmpeg, a camera or another program beside the model on
+        # two cores, spinning made a step ten times slower. Read by the OpenMP runtime when torch is imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -59,7 +59,8 @@ def _camera() -> Iterator[str]:
         yield f"file:{film}"
         return
     process = subprocess.Popen(
-        [SYSTEM_PYTHON, str(RTSP_SCRIPT), str(film)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        [SYSTEM_PYTHON, str(RTSP_SCRIPT), str(film)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         words = process.stdout.readline().split()
@@ -77,7 +78,13 @@ def _camera() -> Iterator[str]:
 
 def _can_serve() -> bool:
     try:
-        done = subprocess.run([SYSTEM_PYTHON, str(RTSP_SCRIPT), "--check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(
+            [SYSTEM_PYTHON, str(RTSP_SCRIPT), "--check"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
@@ -109,7 +116,11 @@ async def _serving(url: str) -> AsyncIterator[str]:
         config = Config.model_validate({"server": {"port": port}, "cameras": {CAMERA: {"url": url}}})
         failures: list[BaseException] = []
         opened = asyncio.Event()
-        server = make_server(config, on_open=lambda host, port, opened=opened: opened.set(), on_failure=failures.append)
+
+        def announce(_host: str, _port: int, opened: asyncio.Event = opened) -> None:
+            opened.set()
+
+        server = make_server(config, on_open=announce, on_failure=failures.append)
         try:
             listening = open_port(config.server)
             break
@@ -141,7 +152,9 @@ async def _watched(address: str) -> None:
                     _say(f"Watched {clock(float(reply.json()['watched_s']))} min so far.")
                     return
             await asyncio.sleep(0.5)
-    raise LlamaVidError(f"the sample camera was not watched within {PATIENCE_S:.0f} s; see the lines above, or: llama-vid doctor")
+    raise LlamaVidError(
+        f"the sample camera was not watched within {PATIENCE_S:.0f} s; see the lines above, or: llama-vid doctor"
+    )
 
 
 def _say(text: str) -> None:

@@ -44,7 +44,9 @@ class Watching:
 class Film:
     """A recording in memory. Made by `LLaMAVID.open`; not thread-safe."""
 
-    def __init__(self, recorder: Recorder, responder: Responder, *, path: str, ingest_s: float, warnings: list[str]) -> None:
+    def __init__(
+        self, recorder: Recorder, responder: Responder, *, path: str, ingest_s: float, warnings: list[str]
+    ) -> None:
         self.path = path
         self.warnings = warnings
         self._watching = Watching(recorder)
@@ -75,7 +77,7 @@ class Film:
 
     def search(self, text: str, limit: int = 10) -> list[Moment]:
         """The moments that match a text, best first."""
-        return self._responder.search(self._watching.entries, text, limit)
+        return self._responder.find.search(self._watching.entries, text, limit)
 
     def timeline(self) -> list[Span]:
         """What happens when: consecutive spans with captions and mean motion energy."""

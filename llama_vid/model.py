@@ -19,7 +19,8 @@ from llama_vid.film import Film
 from llama_vid.llm.answer import Answer
 from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import captions
-from llama_vid.llm.responder import READ, Responder
+from llama_vid.llm.evidence import READ
+from llama_vid.llm.responder import Responder
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.session import Session
@@ -44,7 +45,9 @@ class LLaMAVID:
         self._thread: ModelThread | None = None
 
     @classmethod
-    def from_pretrained(cls, name: str = "mini", *, device: str = "auto", dtype: str = "auto", context_tokens: int | None = None) -> Self:
+    def from_pretrained(
+        cls, name: str = "mini", *, device: str = "auto", dtype: str = "auto", context_tokens: int | None = None
+    ) -> Self:
         """Load a bundle: `mini`, or a bundle's folder. `context_tokens` lowers the memory's context window.
 
         Raises BundleError for anything missing or damaged.
@@ -56,7 +59,9 @@ class LLaMAVID:
         """The bundle's name."""
         return self.bundle.name
 
-    def open(self, path: str | PathLike[str], *, progress: Progress | None = None, last_frame_only: bool = False) -> Film:
+    def open(
+        self, path: str | PathLike[str], *, progress: Progress | None = None, last_frame_only: bool = False
+    ) -> Film:
         """Take a whole recording into memory. `last_frame_only` is a baseline: memory holds the last frame alone.
 
         Raises SourceError if nothing in it decodes; damage that leaves something is a warning of the film.
@@ -78,15 +83,27 @@ class LLaMAVID:
             if progress is not None:
                 progress(frame.seconds, source.duration)
         recorder.add([last] if last_frame_only and last is not None else batch)
-        return Film(recorder, self._responder, path=fspath(path), ingest_s=round(time.perf_counter() - began, 4),
-                    warnings=list(source.warnings))
+        return Film(
+            recorder,
+            self._responder,
+            path=fspath(path),
+            ingest_s=round(time.perf_counter() - began, 4),
+            warnings=list(source.warnings),
+        )
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
         """Open a recording and answer one question about all of it."""
         return self.open(path).ask(question)
 
-    def watch(self, source: str | Source, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None,
-              zone: tzinfo = UTC) -> Session:
+    def watch(
+        self,
+        source: str | Source,
+        *,
+        name: str = "camera",
+        fps: float = 1.0,
+        watch_for: str | None = None,
+        zone: tzinfo = UTC,
+    ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
         `watch_for` is a standing instruction for the compressor; `zone` is the time zone of times in answers.
@@ -103,7 +120,9 @@ class LLaMAVID:
         for at in range(0, len(images), BATCH):
             with torch.inference_mode():
                 encoded = self.bundle.tower.encode(images[at : at + BATCH])
-                _, pairs = self.bundle.compressor.run(self.bundle.compressor.begin(), encoded, gaps=[True] * len(encoded.patches))
+                _, pairs = self.bundle.compressor.run(
+                    self.bundle.compressor.begin(), encoded, gaps=[True] * len(encoded.patches)
+                )
             out.extend(captions(self.bundle.language, pairs, beams=beams))
         return out
 
@@ -112,8 +131,10 @@ class LLaMAVID:
         entries = self.open(path, last_frame_only=last_frame_only).entries
         step = max(1, -(-len(entries) // READ))
         pairs = [entry.pair for entry in entries[::step]]
-        return [self.bundle.calibration.of_tokens(self._responder.margin(pairs, question)) for question in questions]
+        return [
+            self.bundle.calibration.of_tokens(self._responder.find.margin(pairs, question)) for question in questions
+        ]
 
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         """p(yes) of each question from the language model alone, without any video."""
-        return [logistic(self._responder.margin([], question)) for question in questions]
+        return [logistic(self._responder.find.margin([], question)) for question in questions]

@@ -34,7 +34,9 @@ class Recorder:
 
     def __init__(self, bundle: Bundle, *, context_tokens: int | None = None, watch_for: str | None = None) -> None:
         self.bundle = bundle
-        self.bank = MemoryBank(Budget.for_context(min(context_tokens or bundle.language.context, bundle.language.context)))
+        self.bank = MemoryBank(
+            Budget.for_context(min(context_tokens or bundle.language.context, bundle.language.context))
+        )
         self._guide = bundle.guide(watch_for) if watch_for else None
         self._state = bundle.compressor.begin(self._guide)
         self._scene = 0
@@ -42,7 +44,9 @@ class Recorder:
         self._pictures = _Pictures()
 
     def add(self, frames: Sequence[Frame]) -> None:
-        """Watch frames in time order: encode them together, compress them one after another, append them to the bank."""
+        """Watch frames in time order: encode them together, compress them one after another, append them to the
+        bank.
+        """
         for at in range(0, len(frames), BATCH):
             self._add(frames[at : at + BATCH])
 
@@ -54,9 +58,16 @@ class Recorder:
             begins = self._last is None or pair.cut or frame.gap
             self._scene += int(begins and self._last is not None)
             step = 1.0 if self._last is None else min(2.0, max(1e-3, frame.seconds - self._last))
-            self.bank.append(MemoryEntry(
-                start=frame.seconds, end=frame.seconds + step, pair=_owned(pair), embedding=embedding.clone(),
-                energy=pair.energy, scene=self._scene))
+            self.bank.append(
+                MemoryEntry(
+                    start=frame.seconds,
+                    end=frame.seconds + step,
+                    pair=_owned(pair),
+                    embedding=embedding.clone(),
+                    energy=pair.energy,
+                    scene=self._scene,
+                )
+            )
             if begins or pair.energy >= STILL or frame.seconds - self._pictures.latest >= STILL_SECONDS:
                 self._pictures.add(frame.seconds, frame.image)
             self._last = frame.seconds
@@ -76,7 +87,9 @@ class Recorder:
         return self._pictures.nearest(seconds)
 
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
-        """The frames nearest to `seconds`, read again with a text as the compressor's guide: the evidence block's pairs."""
+        """The frames nearest to `seconds`, read again with a text as the compressor's guide: the evidence block's
+        pairs.
+        """
         images = []
         for second in seconds:
             data = self.jpeg(second)

@@ -36,8 +36,16 @@ class Session:
     prefills only itself.
     """
 
-    def __init__(self, source: Source, recorder: Recorder, responder: Responder, thread: ModelThread, *, name: str,
-                 zone: tzinfo = UTC) -> None:
+    def __init__(
+        self,
+        source: Source,
+        recorder: Recorder,
+        responder: Responder,
+        thread: ModelThread,
+        *,
+        name: str,
+        zone: tzinfo = UTC,
+    ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
         self._watching = Watching(recorder, zone)
@@ -51,11 +59,15 @@ class Session:
 
     async def __aenter__(self) -> Self:
         await self._exit.enter_async_context(self._source)
-        self._tasks = [asyncio.create_task(self._pull(), name=f"pull-{self.name}"),
-                       asyncio.create_task(self._watch(), name=f"watch-{self.name}")]
+        self._tasks = [
+            asyncio.create_task(self._pull(), name=f"pull-{self.name}"),
+            asyncio.create_task(self._watch(), name=f"watch-{self.name}"),
+        ]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -92,7 +104,9 @@ class Session:
         async with self._seen:
             await self._seen.wait_for(lambda: self.watched_s >= seconds or self._tasks[0].done())
         if self.watched_s < seconds:
-            raise SourceError(f"{self.name} ended after {self.watched_s:.0f} s of the {seconds:.0f} s waited for; check the source")
+            raise SourceError(
+                f"{self.name} ended after {self.watched_s:.0f} s of the {seconds:.0f} s waited for; check the source"
+            )
 
     async def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
         """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
@@ -110,10 +124,14 @@ class Session:
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         """The captioned stretches of memory within [start, end]."""
+
         def work() -> list[Span]:
             bank = self._watching.recorder.bank
-            entries = bank.entries if start is None and end is None else bank.between(
-                float("-inf") if start is None else start, float("inf") if end is None else end)
+            entries = (
+                bank.entries
+                if start is None and end is None
+                else bank.between(float("-inf") if start is None else start, float("inf") if end is None else end)
+            )
             return self._responder.timeline(entries)
 
         return await self._thread.run(Priority.QUESTION, work)

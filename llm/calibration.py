@@ -1,4 +1,4 @@
-"""How evidence becomes a yes: a logistic fusion of what the pictures score and what the language model reads in the tokens."""
+"""How evidence becomes a yes: what the pictures score and what the language model reads in the tokens, fused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 class Calibration:
     """p(yes) = sigmoid(image · z_best + mean · z_mean + tokens · margin + bias).
 
-    `z_best` and `z_mean` are image-text z-scores over the frames (best, and mean of the best quarter), `margin` the language
-    model's score of yes minus no, from which `tokens_bias` is taken first: it alone decides on the token route. `present` is
-    the z-score from which one frame counts as showing what is asked for. Fitted on even-numbered dev clips.
+    `z_best` and `z_mean` are image-text z-scores over the frames (best, and mean of the best quarter), `margin` the
+    language model's score of yes minus no, from which `tokens_bias` is taken first: it alone decides on the token
+    route. `present` is the z-score from which one frame counts as showing what is asked for. Fitted on even-numbered
+    dev clips.
     """
 
     image: float = 0.6
@@ -24,7 +25,9 @@ class Calibration:
 
     def probability(self, z_best: float, z_mean: float, margin: float) -> float:
         """p(yes) in 0…1 from all evidence."""
-        return logistic(self.image * z_best + self.mean * z_mean + self.tokens * (margin - self.tokens_bias) + self.bias)
+        return logistic(
+            self.image * z_best + self.mean * z_mean + self.tokens * (margin - self.tokens_bias) + self.bias
+        )
 
     def of_tokens(self, margin: float) -> float:
         """p(yes) in 0…1 from the language model's margin alone."""

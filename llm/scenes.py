@@ -1,4 +1,4 @@
-"""Memory cut into stretches that one sentence can tell: by scene cuts, by drift of what is seen, by rest and movement."""
+"""Memory cut into stretches that one sentence can tell: by scene cuts and by drift of what is seen."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The incremental compressor: one frame's features and the state so far to two tokens.
 
-The **context token** is read from the frame itself and *held*: while a scene stands still its first token (the anchor) is
-repeated, bit for bit; it is refreshed when the scene drifts from the anchor, and replaced when a new scene cuts in. The
-**motion token** is read from the change against the previous frame and against a slowly moving background; a frame in
-which nothing moved has one fixed learned token, and the share of what was read grows with the motion energy.
+The **context token** is read from the frame itself and *held*: while a scene stands still its first token (the anchor)
+is repeated, bit for bit; it is refreshed when the scene drifts from the anchor, and replaced when a new scene cuts in.
+The **motion token** is read from the change against the previous frame and against a slowly moving background; a frame
+in which nothing moved has one fixed learned token, and the share of what was read grows with the motion energy.
 Idea: Li et al. 2024, LLaMA-VID, https://arxiv.org/abs/2311.17043 (two tokens a frame); the streaming state is ours.
 """
 
@@ -48,8 +48,8 @@ class CompressorConfig:
 class State:
     """What the compressor carries from frame to frame. Tensors are None before the first frame.
 
-    `previous` and `background` (P, C) are normalised features, `luma` and `anchor_luma` (52, 52) grey levels, `anchor` (D,)
-    the scene's context token, `guide` (1, G) the standing guide. `blank` says that the first frame showed nothing.
+    `previous` and `background` (P, C) are normalised features, `luma` and `anchor_luma` (52, 52) grey levels, `anchor`
+    (D,) the scene's context token, `guide` (1, G) the standing guide. `blank` says that the first frame showed nothing.
     """
 
     guide: Tensor | None = None
@@ -62,13 +62,21 @@ class State:
 
 
 class Compressor(nn.Module):
-    """Two readers and the rules of holding. `begin` a stream, then `step` frame by frame, or `run` many frames at once."""
+    """Two readers and the rules of holding. `begin` a stream, then `step` frame by frame, or `run` many frames at
+    once.
+    """
 
     def __init__(self, config: CompressorConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = {"queries": config.queries, "width": config.width, "layers": config.layers, "heads": config.heads,
-                 "guide": config.guide, "out": config.out}
+        sizes = {
+            "queries": config.queries,
+            "width": config.width,
+            "layers": config.layers,
+            "heads": config.heads,
+            "guide": config.guide,
+            "out": config.out,
+        }
         self.context = TokenReader(1, config.patches, config.channels, **sizes)
         self.motion = TokenReader(2, config.patches, config.channels, **{**sizes, "queries": config.queries // 2})
         self.still = nn.Parameter(torch.randn(config.out) * 0.1)
@@ -89,8 +97,10 @@ class Compressor(nn.Module):
         """
         count, patches, channels = frames.patches.shape
         if (patches, channels) != (self.config.patches, self.config.channels):
-            raise BundleError(f"the compressor was trained for {self.config.patches}×{self.config.channels} features, the tower "
-                              f"gives {patches}×{channels}; train one for this tower: llama-vid train align")
+            raise BundleError(
+                f"the compressor was trained for {self.config.patches}×{self.config.channels} features, the tower "
+                f"gives {patches}×{channels}; train one for this tower: llama-vid train align"
+            )
         x = normalised(frames.patches)
         guide = None if state.guide is None else state.guide.expand(count, -1)
         fresh = self.read_context(x, guide)
@@ -107,7 +117,11 @@ class Compressor(nn.Module):
             against_previous[t], against_background[t] = x[t] - previous, x[t] - background
             held, anchor, anchor_luma = self._held(state, fresh[t], frames.luma[t], energy, first)
             state = replace(
-                state, previous=x[t], luma=frames.luma[t], anchor=anchor, anchor_luma=anchor_luma,
+                state,
+                previous=x[t],
+                luma=frames.luma[t],
+                anchor=anchor,
+                anchor_luma=anchor_luma,
                 background=x[t] if first else torch.lerp(background, x[t], BACKGROUND_RATE),
                 blank=first and float(frames.luma[t].std()) < DARK,
             )
@@ -115,15 +129,21 @@ class Compressor(nn.Module):
             pairs.append((anchor, energy, held, cut))
         share = torch.tensor([gate for _, gate, _ in rows], device=x.device, dtype=fresh.dtype)
         motion = self.read_motion(against_previous, against_background, share, guide)
-        return state, [TokenPair(context, motion[t], energy, held, cut) for t, (context, energy, held, cut) in enumerate(pairs)]
+        return state, [
+            TokenPair(context, motion[t], energy, held, cut) for t, (context, energy, held, cut) in enumerate(pairs)
+        ]
 
     def read_context(self, x: Tensor, guide: Tensor | None = None) -> Tensor:
         """Fresh context tokens (B, D) of normalised features (B, P, C)."""
         token: Tensor = self.context([x], guide)
         return token
 
-    def read_motion(self, against_previous: Tensor, against_background: Tensor, share: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Motion tokens (B, D) of two feature changes (B, P, C); `share` (B,) in 0…1 is how much of the reading shows."""
+    def read_motion(
+        self, against_previous: Tensor, against_background: Tensor, share: Tensor, guide: Tensor | None = None
+    ) -> Tensor:
+        """Motion tokens (B, D) of two feature changes (B, P, C); `share` (B,) in 0…1 is how much of the reading
+        shows.
+        """
         read = self.motion([against_previous, against_background], guide)
         gate = share_of(share).unsqueeze(-1).to(read.dtype)
         token: Tensor = self.still.to(read.dtype) * (1 - gate) + read * gate
@@ -136,7 +156,9 @@ class Compressor(nn.Module):
         distance = float(1 - F.cosine_similarity(x, state.previous, dim=-1).mean())
         return energy, energy >= CUT_ENERGY and distance >= CUT_DISTANCE
 
-    def _held(self, state: State, fresh: Tensor, luma: Tensor, energy: float, first: bool) -> tuple[bool, Tensor, Tensor]:
+    def _held(
+        self, state: State, fresh: Tensor, luma: Tensor, energy: float, first: bool
+    ) -> tuple[bool, Tensor, Tensor]:
         if first or state.anchor is None or state.anchor_luma is None:
             return False, fresh, luma
         if float(F.cosine_similarity(fresh.float(), state.anchor.float(), dim=0)) >= HOLD_COSINE:

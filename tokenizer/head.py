@@ -1,9 +1,9 @@
 """Projections of the `mini` image-text model: locked towers, learned pooling (training stage 0).
 
 The image head pools the 81 patches with learned queries (their key projection is folded in, their value projection
-applied after pooling), beside the mean; the text head adds an MLP to a linear map of MiniLM's mean-pooled state. Several
-independently seeded members are kept side by side: the cosine of the joined embeddings is the mean of the members'
-cosines. Source: Radford et al. 2021, CLIP (attention pooling); Zhai et al. 2022, LiT (locked towers).
+applied after pooling), beside the mean; the text head adds an MLP to a linear map of MiniLM's mean-pooled state.
+Several independently seeded members are kept side by side: the cosine of the joined embeddings is the mean of the
+members' cosines. Source: Radford et al. 2021, CLIP (attention pooling); Zhai et al. 2022, LiT (locked towers).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from torch.nn import functional as F
 class ImageHead(nn.Module):
     """One member: patch features (B, P, C) to a unit-length embedding (B, E)."""
 
-    def __init__(self, patches: int, channels: int, width: int, *, queries: int = 16, hidden: int = 1024, drop: float = 0.0) -> None:
+    def __init__(
+        self, patches: int, channels: int, width: int, *, queries: int = 16, hidden: int = 1024, drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.query = nn.Parameter(torch.randn(queries, channels) * 2 * channels**-0.5)
         self.position = nn.Parameter(torch.zeros(queries, patches))

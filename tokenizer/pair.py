@@ -12,7 +12,8 @@ class TokenPair:
     """One frame in the language model's embedding space.
 
     `context` (D,) is the static scene, `motion` (D,) what changed since the state. `energy` in 0…1 is how much changed
-    (0 still, 1 everything); `held` says that `context` is its scene's anchor unchanged; `cut` that a new scene begins here.
+    (0 still, 1 everything); `held` says that `context` is its scene's anchor unchanged; `cut` that a new scene begins
+    here.
     """
 
     context: Tensor

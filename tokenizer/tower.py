@@ -1,9 +1,9 @@
 """The image tower: an open_clip model whose one forward gives patch features and the image embedding.
 
-`mini` is a timm EfficientNet-Lite2 (ImageNet) locked inside an open_clip `CustomTextCLIP` with MiniLM as the text tower;
-the projections between them are ours (training stage 0). ViT-B-32, ViT-L-14 and every other open_clip model work by name
-with a local weights file. Frames are squashed to the tower's square, never cropped, as the training photos were.
-Source: Ilharco et al., OpenCLIP; Zhai et al. 2022, LiT (locked towers), https://arxiv.org/abs/2111.07991.
+`mini` is a timm EfficientNet-Lite2 (ImageNet) locked inside an open_clip `CustomTextCLIP` with MiniLM as the text
+tower; the projections between them are ours (training stage 0). ViT-B-32, ViT-L-14 and every other open_clip model
+work by name with a local weights file. Frames are squashed to the tower's square, never cropped, as the training
+photos were. Source: Ilharco et al., OpenCLIP; Zhai et al. 2022, LiT (locked towers), https://arxiv.org/abs/2111.07991.
 """
 
 from __future__ import annotations
@@ -53,13 +53,16 @@ class Encoded:
 
 
 class ImageTower(nn.Module):
-    """An open_clip model with its preprocessing: frames in, patch features and embeddings out; texts in, embeddings out.
+    """An open_clip model with its preprocessing: frames in, patch features and embeddings out; texts in, embeddings
+    out.
 
     `size` is the square edge in pixels, `mean` and `std` the per-channel normalisation of pixels in 0…1, `patches` P,
     `channels` C and `width` E of `Encoded`.
     """
 
-    def __init__(self, clip: nn.Module, tokenize: Any, *, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self, clip: nn.Module, tokenize: Any, *, size: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.clip = clip
         self.size = size
@@ -127,19 +130,26 @@ def mini_clip(*, text: bool = True) -> nn.Module:
     """
     import open_clip
 
-    clip = open_clip.CustomTextCLIP(
+    clip: Any = open_clip.CustomTextCLIP(
         embed_dim=MINI_EMBED,
-        vision_cfg={  # type: ignore[arg-type]
-            "timm_model_name": "tf_efficientnet_lite2", "timm_model_pretrained": False, "timm_pool": "abs_attn",
-            "timm_proj": "", "image_size": MINI_SIZE,
+        vision_cfg={
+            "timm_model_name": "tf_efficientnet_lite2",
+            "timm_model_pretrained": False,
+            "timm_pool": "abs_attn",
+            "timm_proj": "",
+            "image_size": MINI_SIZE,
         },
-        text_cfg={  # type: ignore[arg-type]
-            "hf_model_name": str(MINILM.path().parent), "hf_tokenizer_name": str(MINILM.path().parent),
-            "hf_model_pretrained": text, "hf_pooler_type": "mean_pooler", "hf_proj_type": "linear",
+        text_cfg={
+            "hf_model_name": str(MINILM.path().parent),
+            "hf_tokenizer_name": str(MINILM.path().parent),
+            "hf_model_pretrained": text,
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": "linear",
         },
     )
     load_trunk(clip.visual.trunk, EFFICIENTNET.path())
-    return clip
+    model: nn.Module = clip
+    return model
 
 
 def mini_tower(members: Sequence[Mapping[str, Tensor]]) -> ImageTower:
@@ -154,10 +164,17 @@ def mini_tower(members: Sequence[Mapping[str, Tensor]]) -> ImageTower:
     try:
         for number, tensors in enumerate(members):
             for side, heads in (("image", images), ("text", texts)):
-                heads.members[number].load_state_dict({
-                    key.removeprefix(f"{side}."): value.float() for key, value in tensors.items() if key.startswith(f"{side}.")})
+                heads.members[number].load_state_dict(
+                    {
+                        key.removeprefix(f"{side}."): value.float()
+                        for key, value in tensors.items()
+                        if key.startswith(f"{side}.")
+                    }
+                )
     except RuntimeError as problem:
-        raise BundleError(f"the image-text head does not fit this program: {str(problem).splitlines()[0]}; install the bundle again") from None
+        raise BundleError(
+            f"the image-text head does not fit this program: {str(problem).splitlines()[0]}; install the bundle again"
+        ) from None
     clip.visual.head, clip.text.proj = images, texts
     tokenizer = Tokenizer.from_file(str(MINILM.path().parent / "tokenizer.json"))
     tokenizer.enable_truncation(64)
@@ -175,6 +192,8 @@ def load_trunk(trunk: nn.Module, path: Path) -> None:
     ours = trunk.state_dict()
     theirs = [value for name, value in weights.items() if not name.startswith("_fc.")]
     if len(theirs) != len(ours) or any(a.shape != b.shape for a, b in zip(ours.values(), theirs, strict=True)):
-        raise BundleError(f"{path.name} does not fit timm's tf_efficientnet_lite2 ({len(theirs)} against {len(ours)} tensors); "
-                          "install the pinned versions with: make setup")
+        raise BundleError(
+            f"{path.name} does not fit timm's tf_efficientnet_lite2 ({len(theirs)} against {len(ours)} tensors); "
+            "install the pinned versions with: make setup"
+        )
     trunk.load_state_dict(dict(zip(ours, theirs, strict=True)))

@@ -1,7 +1,7 @@
 """Words as captions use them: what people ask for in general terms, and the things that photos are captioned with.
 
-An image-text model trained on captions knows "a man", "two children", "a brown dog", but scores "a person" or "an animal"
-poorly, because hardly anyone captions a photo so. A general word is therefore looked for through its kinds.
+An image-text model trained on captions knows "a man", "two children", "a brown dog", but scores "a person" or "an
+animal" poorly, because hardly anyone captions a photo so. A general word is therefore looked for through its kinds.
 """
 
 from __future__ import annotations
@@ -29,14 +29,38 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "vegetable": ("vegetables", "carrots", "broccoli", "a cucumber", "a salad"),
     "food": ("food on a plate", "a meal", "a pizza", "meat", "vegetables"),
     "toy": ("a toy", "a child playing with a toy", "toy blocks", "a stuffed animal", "a doll"),
-    "musical instrument": ("a guitar", "drums", "a piano", "a violin", "a saxophone", "a man playing guitar", "a drummer"),
+    "musical instrument": (
+        "a guitar",
+        "drums",
+        "a piano",
+        "a violin",
+        "a saxophone",
+        "a man playing guitar",
+        "a drummer",
+    ),
     "instrument": ("a guitar", "drums", "a piano", "a violin", "a man playing guitar", "a drummer"),
     "music": ("a man playing guitar", "a drummer", "a band playing music", "a man singing on stage"),
-    "sport": ("a soccer player", "a basketball player", "a baseball player", "a tennis player", "a man skiing", "a man surfing",
-              "a football game", "a skateboarder"),
+    "sport": (
+        "a soccer player",
+        "a basketball player",
+        "a baseball player",
+        "a tennis player",
+        "a man skiing",
+        "a man surfing",
+        "a football game",
+        "a skateboarder",
+    ),
     "street": ("a street", "a city street", "a road with cars", "people on a sidewalk", "a highway"),
     "road": ("a road", "cars driving on a road", "a highway", "a city street"),
-    "outdoors": ("people outside", "a grassy field", "a street outside", "trees and sky", "mountains", "a beach", "snow on the ground"),
+    "outdoors": (
+        "people outside",
+        "a grassy field",
+        "a street outside",
+        "trees and sky",
+        "mountains",
+        "a beach",
+        "snow on the ground",
+    ),
     "indoors": ("people inside a room", "a kitchen", "a living room", "an office", "a bedroom"),
     "kitchen": ("a kitchen", "a woman cooking in a kitchen", "a stove", "cooking food in a pan"),
     "cooked": ("cooking food in a pan", "a woman cooking", "a man cooking food", "a wok", "chopped vegetables"),
@@ -52,7 +76,14 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
     "water": ("water", "the ocean", "a lake", "a swimming pool", "a river"),
 }
 TEMPLATES: Final = ("{}", "A photo of {} .", "There is {} in the picture .")
-_PLURAL: Final = {"children": "child", "kids": "kid", "persons": "person", "men": "man", "women": "woman", "babies": "baby"}
+_PLURAL: Final = {
+    "children": "child",
+    "kids": "kid",
+    "persons": "person",
+    "men": "man",
+    "women": "woman",
+    "babies": "baby",
+}
 _OR: Final = re.compile(r"\s+(?:or|and/or)\s+(?:a |an |the )?")
 
 
@@ -86,4 +117,23 @@ def _kinds(words: list[str]) -> tuple[str, ...]:
 
 def _plain(words: list[str]) -> bool:
     """Whether the words before a general one add nothing to look for."""
-    return all(word in ("a", "an", "the", "doing", "playing", "giving", "some", "any", "on", "in", "someone", "is", "this", "musical") for word in words)
+    return all(
+        word
+        in (
+            "a",
+            "an",
+            "the",
+            "doing",
+            "playing",
+            "giving",
+            "some",
+            "any",
+            "on",
+            "in",
+            "someone",
+            "is",
+            "this",
+            "musical",
+        )
+        for word in words
+    )

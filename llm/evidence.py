@@ -1,0 +1,119 @@
+"""Finding what a question is about in a memory: scores over its entries, events, the frames to read, and captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from llama_vid.llm.answer import Moment
+from llama_vid.llm.calibration import Calibration, logistic
+from llama_vid.llm.captioner import captions
+from llama_vid.llm.inquiry import Inquiry
+from llama_vid.llm.language import LanguageModel
+from llama_vid.llm.layout import Segment
+from llama_vid.llm.prompts import question_suffix, yes_no_ids
+from llama_vid.llm.session import embed_segments
+from llama_vid.llm.words import sentence
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.tokenizer.pair import TokenPair
+from llama_vid.tokenizer.scoring import SceneScorer, smoothed
+
+GAP: Final = 2.5  # seconds between matching frames that still belong to one event
+READ: Final = 8  # frames whose tokens a yes/no question reads: what training showed at once
+CAPTIONS: Final = 4096  # captions that are remembered
+MOMENT: Final = 0.75  # z-scores below its best frame that still belong to a moment
+
+
+class Finder:
+    """Image-text scores, the language model's yes/no margin, and captions over memory entries."""
+
+    def __init__(self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration) -> None:
+        self.language, self.scorer, self.calibration = language, scorer, calibration
+        self._captions: dict[int, tuple[TokenPair, str]] = {}
+
+    def scores(self, entries: Sequence[MemoryEntry], text: str) -> Tensor:
+        """Smoothed z-scores (N,) of a text over N entries."""
+        embeddings = torch.stack([entry.embedding.float() for entry in entries])
+        query = self.scorer.query(text)
+        return smoothed(self.scorer.score(query, embeddings.cpu()), [entry.start for entry in entries])
+
+    def sure(self, z: float) -> float:
+        """A z-score as a share in 0…1: one half where a frame begins to count as showing what is asked for."""
+        return logistic(1.7 * (z - self.calibration.present))
+
+    @staticmethod
+    def events(entries: Sequence[MemoryEntry], z: Tensor, floor: float) -> list[tuple[int, int]]:
+        """Runs [first, last] of entries that score at least `floor`, gaps up to GAP closed; best first."""
+        runs: list[tuple[int, int]] = []
+        for index in torch.nonzero(z >= floor).flatten().tolist():
+            if runs and entries[index].start - entries[runs[-1][1]].end <= GAP:
+                runs[-1] = (runs[-1][0], index)
+            else:
+                runs.append((index, index))
+        return sorted(runs, key=lambda run: float(z[run[0] : run[1] + 1].max()), reverse=True)
+
+    def ground(self, inquiry: Inquiry, runs: Sequence[tuple[int, int]], z: Tensor) -> None:
+        """Add runs of entries to the evidence, each with the caption of its best entry."""
+        best = [first + int(z[first : last + 1].argmax()) for first, last in runs]
+        told = self.caption([inquiry.entries[index] for index in best])
+        for (first, last), index, text in zip(runs, best, told, strict=True):
+            inquiry.note(inquiry.entries[first].start, inquiry.entries[last].end, self.sure(float(z[index])), text)
+
+    @staticmethod
+    def read(entries: Sequence[MemoryEntry], z: Tensor) -> list[TokenPair]:
+        """The pairs that a yes/no question reads: half the best-scoring frames, half spread evenly, in time order."""
+        if len(entries) <= READ:
+            return [entry.pair for entry in entries]
+        even = {round(i * (len(entries) - 1) / (READ // 2 - 1)) for i in range(READ // 2)}
+        chosen = sorted(even | set(z.topk(READ // 2).indices.tolist()))
+        return [entries[index].pair for index in chosen]
+
+    def search(self, entries: Sequence[MemoryEntry], text: str, limit: int) -> list[Moment]:
+        """The moments that match a text, each [start, end] around its best frame within one scene, best first."""
+        if not entries:
+            return []
+        z = self.scores(entries, text)
+        free = [True] * len(entries)
+        out: list[Moment] = []
+        for index in z.argsort(descending=True).tolist():
+            if len(out) >= limit:
+                break
+            if not free[index]:
+                continue
+            scene, floor = entries[index].scene, float(z[index]) - MOMENT
+
+            def belongs(at: int, scene: int = scene, floor: float = floor) -> bool:
+                return 0 <= at < len(entries) and free[at] and entries[at].scene == scene and float(z[at]) >= floor
+
+            first = last = index
+            while belongs(first - 1):
+                first -= 1
+            while belongs(last + 1):
+                last += 1
+            free[first : last + 1] = [False] * (last + 1 - first)
+            start, end = round(entries[first].start, 3), round(entries[last].end, 3)
+            out.append(Moment(start, end, round(self.sure(float(z[index])), 4)))
+        return out
+
+    def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
+        """The language model's score of yes minus no, from token pairs and the question alone (no pairs: blind)."""
+        segments: list[Segment] = ["[0 min]", *pairs] if pairs else []
+        suffix = question_suffix(question) if pairs else question_suffix(question).lstrip("\n")
+        x = torch.cat([embed_segments(self.language, segments), self.language.embed_text(suffix)])
+        with torch.inference_mode():
+            logits = self.language.logits(self.language.forward(x)[-1]).float()
+        yes, no = yes_no_ids(self.language.tokenize)
+        return float(logits[yes] - logits[no])
+
+    def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
+        """One sentence for each entry, remembered by its pair's context token."""
+        missing = {id(e.pair.context): e.pair for e in entries if id(e.pair.context) not in self._captions}
+        for pair, text in zip(missing.values(), captions(self.language, list(missing.values())), strict=True):
+            self._captions[id(pair.context)] = (pair, sentence(text))  # the pair is kept so that its id stays its own
+        out = [self._captions[id(e.pair.context)][1] for e in entries]
+        while len(self._captions) > CAPTIONS:
+            self._captions.pop(next(iter(self._captions)))
+        return out

@@ -1,0 +1,61 @@
+"""One question under way: the memory it is put to, the entries it is about, and the evidence found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Protocol
+
+from llama_vid.llm.answer import Evidence
+from llama_vid.llm.questions import Question
+from llama_vid.llm.session import VideoContext
+from llama_vid.llm.words import clock, stretch
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.tokenizer.pair import TokenPair
+
+
+class Watched(Protocol):
+    """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide."""
+
+    @property
+    def entries(self) -> tuple[MemoryEntry, ...]: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def zone(self) -> tzinfo | None: ...
+    @property
+    def context(self) -> VideoContext: ...
+    def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """A sorted question and what it is put to. `entries` are those within the time that it names."""
+
+    question: Question
+    watched: Watched
+    entries: tuple[MemoryEntry, ...]
+    cancel: Callable[[], bool]
+    evidence: list[Evidence] = field(default_factory=list)
+
+    def note(self, start: float, end: float, score: float, caption: str) -> None:
+        """Add a span to the evidence."""
+        self.evidence.append(Evidence(round(start, 3), round(end, 3), round(score, 4), caption))
+
+    def clock(self, seconds: float) -> str:
+        """A time in words, of the recording or the camera's zone."""
+        return clock(seconds, self.watched.zone)
+
+    def stretch(self, start: float, end: float) -> str:
+        """A span in words."""
+        return stretch(start, end, self.watched.zone)
+
+    def run(self, run: tuple[int, int]) -> str:
+        """A run [first, last] of entries in words."""
+        return self.stretch(self.entries[run[0]].start, self.entries[run[1]].end)
+
+    @property
+    def seconds(self) -> float:
+        """How long the entries are in all, gaps included."""
+        return self.entries[-1].end - self.entries[0].start
