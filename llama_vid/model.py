@@ -41,7 +41,7 @@ class LLaMAVID:
     def __init__(self, bundle: Bundle, *, context_tokens: int | None = None) -> None:
         self.bundle = bundle
         self._context_tokens = context_tokens
-        self._responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
+        self.responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
         self._thread: ModelThread | None = None
 
     @classmethod
@@ -85,7 +85,7 @@ class LLaMAVID:
         recorder.add([last] if last_frame_only and last is not None else batch)
         return Film(
             recorder,
-            self._responder,
+            self.responder,
             path=fspath(path),
             ingest_s=round(time.perf_counter() - began, 4),
             warnings=list(source.warnings),
@@ -112,7 +112,7 @@ class LLaMAVID:
         if self._thread is None:
             self._thread = ModelThread()
         recorder = Recorder(self.bundle, context_tokens=self._context_tokens, watch_for=watch_for)
-        return Session(opened, recorder, self._responder, self._thread, name=name, zone=zone)
+        return Session(opened, recorder, self.responder, self._thread, name=name, zone=zone)
 
     def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]], *, beams: int = 3) -> list[str]:
         """One sentence for each RGB picture (H, W, 3), from its two tokens alone."""
@@ -132,9 +132,9 @@ class LLaMAVID:
         step = max(1, -(-len(entries) // READ))
         pairs = [entry.pair for entry in entries[::step]]
         return [
-            self.bundle.calibration.of_tokens(self._responder.find.margin(pairs, question)) for question in questions
+            self.bundle.calibration.of_tokens(self.responder.find.margin(pairs, question)) for question in questions
         ]
 
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         """p(yes) of each question from the language model alone, without any video."""
-        return [logistic(self._responder.find.margin([], question)) for question in questions]
+        return [logistic(self.responder.find.margin([], question)) for question in questions]

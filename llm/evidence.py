@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llama_vid.llm.answer import Moment
 from llama_vid.llm.calibration import Calibration, logistic
-from llama_vid.llm.captioner import captions
+from llama_vid.llm.captioner import proposals
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment
@@ -24,6 +24,8 @@ from llama_vid.tokenizer.scoring import SceneScorer, smoothed
 GAP: Final = 2.5  # seconds between matching frames that still belong to one event
 READ: Final = 8  # frames whose tokens a yes/no question reads: what training showed at once
 CAPTIONS: Final = 4096  # captions that are remembered
+CLEARLY: Final = -0.3  # a plain sentence is taken unless the captioner's own matches better by this z-score
+VAGUE: Final = 1.0  # z-score below which no sentence fits
 MOMENT: Final = 0.75  # z-scores below its best frame that still belong to a moment
 
 
@@ -109,11 +111,24 @@ class Finder:
         return float(logits[yes] - logits[no])
 
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
-        """One sentence for each entry, remembered by its pair's context token."""
-        missing = {id(e.pair.context): e.pair for e in entries if id(e.pair.context) not in self._captions}
-        for pair, text in zip(missing.values(), captions(self.language, list(missing.values())), strict=True):
-            self._captions[id(pair.context)] = (pair, sentence(text))  # the pair is kept so that its id stays its own
-        out = [self._captions[id(e.pair.context)][1] for e in entries]
+        """One sentence for each entry, remembered by its pair's context token.
+
+        The language model proposes several from the two tokens; the one that the picture's embedding matches best is
+        taken, which keeps inventions out of answers.
+        """
+        out: list[str] = []
+        for entry in entries:
+            key = id(entry.pair.context)
+            if key not in self._captions:
+                texts = proposals(self.language, entry.pair)
+                z = [float(self.scorer.score(self.scorer.plain(text), entry.embedding[None].cpu())) for text in texts]
+                best, score = max(zip(texts, z, strict=True), key=lambda pair: pair[1], default=("", float("-inf")))
+                plain, plain_score = self.scorer.told(entry.embedding)
+                best = sentence(plain if plain_score > score + CLEARLY else best)
+                if max(score, plain_score) < VAGUE:
+                    best = "It is not clear what is seen."
+                self._captions[key] = (entry.pair, best)  # the pair is kept so that its id stays its own
+            out.append(self._captions[key][1])
         while len(self._captions) > CAPTIONS:
             self._captions.pop(next(iter(self._captions)))
         return out

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llama_vid.tokenizer.phrases import PHRASES
 from llama_vid.tokenizer.tower import ImageTower
 from llama_vid.tokenizer.vocabulary import TEMPLATES, looked_for
 
@@ -47,6 +48,7 @@ class SceneScorer:
         self._tower = tower
         self._background = background.float()
         self._queries: OrderedDict[str, Query] = OrderedDict()
+        self._sentences: Query | None = None
 
     def query(self, text: str, *, kinds: bool = True) -> Query:
         """The query of a text; `kinds` looks for a general word through its kinds."""
@@ -54,16 +56,34 @@ class SceneScorer:
         if key in self._queries:
             self._queries.move_to_end(key)
             return self._queries[key]
-        phrases = looked_for(text) if kinds else (text,)
-        with torch.inference_mode():
-            flat = self._tower.encode_text([template.format(phrase) for phrase in phrases for template in TEMPLATES])
-            embeddings = F.normalize(flat.view(len(phrases), len(TEMPLATES), -1).mean(1), dim=-1).cpu()
-            scores = embeddings @ self._background.T
-        query = Query(text, phrases, embeddings, scores.mean(1), scores.std(1).clamp(min=1e-4))
+        query = self._encoded(text, looked_for(text) if kinds else (text,), TEMPLATES)
         self._queries[key] = query
         if len(self._queries) > KEPT:
             self._queries.popitem(last=False)
         return query
+
+    def plain(self, text: str) -> Query:
+        """The query of one whole sentence as it stands, which is not kept."""
+        return self._encoded(text, (text,), TEMPLATES[:1])
+
+    def told(self, image: Tensor) -> tuple[str, float]:
+        """The sentence of `phrases.py` that an image embedding (E,) matches best, and its z-score."""
+        if self._sentences is None:
+            with torch.inference_mode():
+                embeddings = self._tower.encode_text(list(PHRASES)).cpu()
+                scores = embeddings @ self._background.cpu().T
+            self._sentences = Query("", PHRASES, embeddings, scores.mean(1), scores.std(1).clamp(min=1e-4))
+        found = self._sentences
+        z = (image.float().cpu() @ found.embeddings.T - found.mean) / found.deviation
+        best = int(z.argmax())
+        return PHRASES[best], float(z[best])
+
+    def _encoded(self, text: str, phrases: Sequence[str], templates: Sequence[str]) -> Query:
+        with torch.inference_mode():
+            flat = self._tower.encode_text([template.format(phrase) for phrase in phrases for template in templates])
+            embeddings = F.normalize(flat.view(len(phrases), len(templates), -1).mean(1), dim=-1).cpu()
+            scores = embeddings @ self._background.cpu().T
+        return Query(text, tuple(phrases), embeddings, scores.mean(1), scores.std(1).clamp(min=1e-4))
 
     @staticmethod
     def score(query: Query, images: Tensor) -> Tensor:
