@@ -96,6 +96,7 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
         ) from None
     language = LanguageModel.load(SMOLLM2, lora=lora, device=device, dtype=dtype)
     tower.to(language.device)
+    tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
     return Bundle(folder.name, tower, compressor, language, SceneScorer(tower, background["embeddings"]), calibration)
 
