@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -91,6 +91,7 @@ def _can_serve() -> bool:
 
 
 async def _demo(url: str, exit_after: bool) -> None:
+    here = datetime.now().astimezone().tzinfo
     async with _serving(url) as address:
         _say(f"The page is open at http://{address}/ ; watching for {WATCH_S:.0f} s …")
         await _watched(address)
@@ -102,8 +103,8 @@ async def _demo(url: str, exit_after: bool) -> None:
                         if isinstance(event, TextDelta):
                             print(event.delta, end="", flush=True)
                         elif isinstance(event, ResponseDone):
-                            times = ", ".join(clock(second, UTC) for second in event.timestamps) or "none"
-                            print(f"\nTimes:    {times} (UTC)", flush=True)
+                            times = ", ".join(clock(second, here) for second in event.timestamps) or "none"
+                            print(f"\nTimes:    {times}", flush=True)
         if not exit_after:
             _say(f"\nAsk more at http://{address}/ — Ctrl-C ends it.")
             await asyncio.Event().wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 from os import PathLike, fspath
 from typing import Self
 
@@ -38,21 +38,40 @@ Progress = Callable[[float, float | None], None]
 class LLaMAVID:
     """A model bundle at work. `open` and `ask` run in the caller's thread; `watch` uses the model's own thread."""
 
-    def __init__(self, bundle: Bundle, *, context_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        context_tokens: int | None = None,
+        zone: tzinfo | None = None,
+        recent_minutes: float = 10.0,
+    ) -> None:
         self.bundle = bundle
+        self._zone = zone or datetime.now().astimezone().tzinfo or UTC
+        self._recent_minutes = recent_minutes
         self._context_tokens = context_tokens
         self.responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
         self._thread: ModelThread | None = None
 
     @classmethod
     def from_pretrained(
-        cls, name: str = "mini", *, device: str = "auto", dtype: str = "auto", context_tokens: int | None = None
+        cls,
+        name: str = "mini",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        context_tokens: int | None = None,
+        zone: tzinfo | None = None,
+        recent_minutes: float = 10.0,
     ) -> Self:
-        """Load a bundle: `mini`, or a bundle's folder. `context_tokens` lowers the memory's context window.
+        """Load a bundle: `mini`, or a bundle's folder.
 
-        Raises BundleError for anything missing or damaged.
+        `context_tokens` lowers the memory's context window; `zone` is the time zone of live cameras' times in answers
+        (default: this machine's); the last `recent_minutes` are never consolidated. Raises BundleError for anything
+        missing or damaged.
         """
-        return cls(load_bundle(name, device=device, dtype=dtype), context_tokens=context_tokens)
+        bundle = load_bundle(name, device=device, dtype=dtype)
+        return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes)
 
     @property
     def name(self) -> str:
@@ -70,7 +89,7 @@ class LLaMAVID:
         source = open_source(fspath(path), live=False)
         if not isinstance(source, FileSource):
             raise SourceError(f"{path} is a live source; use watch(), or: llama-vid serve")
-        recorder = Recorder(self.bundle, context_tokens=self._context_tokens)
+        recorder = self._recorder()
         batch: list[Frame] = []
         last: Frame | None = None
         for frame in source:
@@ -102,17 +121,24 @@ class LLaMAVID:
         name: str = "camera",
         fps: float = 1.0,
         watch_for: str | None = None,
-        zone: tzinfo = UTC,
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
-        `watch_for` is a standing instruction for the compressor; `zone` is the time zone of times in answers.
+        `watch_for` is a standing instruction for the compressor.
         """
         opened = open_source(source, fps=fps, live=True) if isinstance(source, str) else source
         if self._thread is None:
             self._thread = ModelThread()
-        recorder = Recorder(self.bundle, context_tokens=self._context_tokens, watch_for=watch_for)
-        return Session(opened, recorder, self.responder, self._thread, name=name, zone=zone)
+        recorder = self._recorder(watch_for)
+        return Session(opened, recorder, self.responder, self._thread, name=name, zone=self._zone)
+
+    def _recorder(self, watch_for: str | None = None) -> Recorder:
+        return Recorder(
+            self.bundle,
+            context_tokens=self._context_tokens,
+            watch_for=watch_for,
+            recent_minutes=self._recent_minutes,
+        )
 
     def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]], *, beams: int = 3) -> list[str]:
         """One sentence for each RGB picture (H, W, 3), from its two tokens alone."""

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.errors import LlamaVidError
@@ -91,6 +92,8 @@ def bundle_loader(config: Config) -> ModelLoader:
             device=config.model.device,
             dtype=config.model.dtype,
             context_tokens=None if tokens == "auto" else tokens,
+            zone=ZoneInfo(config.timezone) if config.timezone else None,
+            recent_minutes=config.memory.recent_minutes,
         )
 
     return load

@@ -15,6 +15,7 @@ from PIL import Image
 from llama_vid.bundle import Bundle
 from llama_vid.memory.bank import MemoryBank
 from llama_vid.memory.budget import Budget
+from llama_vid.memory.consolidation import RECENT_SECONDS, policy
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.stream.frame import Frame
 from llama_vid.tokenizer.compressor import STILL
@@ -32,11 +33,17 @@ class Recorder:
     `watch_for` is a standing instruction: the compressor reads every frame with it in mind.
     """
 
-    def __init__(self, bundle: Bundle, *, context_tokens: int | None = None, watch_for: str | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        context_tokens: int | None = None,
+        watch_for: str | None = None,
+        recent_minutes: float = RECENT_SECONDS / 60,
+    ) -> None:
         self.bundle = bundle
-        self.bank = MemoryBank(
-            Budget.for_context(min(context_tokens or bundle.language.context, bundle.language.context))
-        )
+        context = min(context_tokens or bundle.language.context, bundle.language.context)
+        self.bank = MemoryBank(Budget.for_context(context), policy(recent_minutes))
         self._guide = bundle.guide(watch_for) if watch_for else None
         self._state = bundle.compressor.begin(self._guide)
         self._scene = 0

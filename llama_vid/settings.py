@@ -217,11 +217,9 @@ class Config(BaseSettings):
         found: list[tuple[str | int, ...]] = []
         if self.mqtt is not None:
             found.append(("mqtt",))
-        if self.timezone is not None:
-            found.append(("timezone",))
         if self.server.tokens_file is not None:
             found.append(("server", "tokens_file"))
-        for key in ("path", "recent_minutes", "retention_days", "retention_gb"):
+        for key in ("path", "retention_days", "retention_gb"):
             if key in self.memory.model_fields_set:
                 found.append(("memory", key))
         for name, camera in self.cameras.items():

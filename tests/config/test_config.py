@@ -68,9 +68,7 @@ def test_everything_of_the_design_is_taken(write: Write, caplog: pytest.LogCaptu
     ignored = [message.split(":")[1] + message.split("'")[1] for message in caplog.messages]
     assert ignored == [
         "5mqtt",
-        "3timezone",
         "4memory.path",
-        "4memory.recent_minutes",
         "4memory.retention_days",
         "4memory.retention_gb",
         "10cameras.front.captions",
