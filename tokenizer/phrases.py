@@ -1,7 +1,8 @@
 """Plain sentences about everyday scenes, for scenes that the captioner has no good words for.
 
-The captioner learned its words from photos of people and dogs outdoors. What else a camera or a film shows is told by the
-sentence of this list that the picture's embedding matches best, where it matches clearly better than the captioner's own.
+The captioner learned its words from photos of people and dogs outdoors. What else a camera or a film shows is told by
+the sentence of this list that the picture's embedding matches best, where it matches clearly better than the
+captioner's own.
 """
 
 from __future__ import annotations
