@@ -1,7 +1,7 @@
 """The language model as training sees it: frozen weights, LoRA deltas, packed rows, a vocabulary cut to what occurs.
 
-The forward is written with plain matrix products, so that `torch.compile` fuses everything between them: on CPUs with AMX
-the products run at over 1 TFLOP/s and unfused element-wise work would be most of the step.
+The forward is written with plain matrix products, so that `torch.compile` fuses everything between them: on CPUs with
+AMX the products run at over 1 TFLOP/s and unfused element-wise work would be most of the step.
 Source: Hu et al. 2021, LoRA, https://arxiv.org/abs/2106.09685.
 """
 
@@ -13,8 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PROJECTIONS = {"q_proj": "self_attn", "k_proj": "self_attn", "v_proj": "self_attn", "o_proj": "self_attn",
-               "gate_proj": "mlp", "up_proj": "mlp", "down_proj": "mlp"}
+PROJECTIONS = {
+    "q_proj": "self_attn",
+    "k_proj": "self_attn",
+    "v_proj": "self_attn",
+    "o_proj": "self_attn",
+    "gate_proj": "mlp",
+    "up_proj": "mlp",
+    "down_proj": "mlp",
+}
 
 
 class LoraLinear(nn.Module):
@@ -30,7 +37,7 @@ class LoraLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         low = F.linear(x, self.a.to(x.dtype))
-        delta = [F.linear(part, b.to(x.dtype)) for part, b in zip(low.split(self.rank, -1), self.b, strict=True)]
+        delta = [F.linear(part, b.to(x.dtype)) for part, b in zip(torch.split(low, self.rank, -1), self.b, strict=True)]
         return F.linear(x, self.get_buffer("weight")) + torch.cat(delta, -1)
 
 
@@ -79,7 +86,9 @@ class TrainableDecoder(nn.Module):
         module.requires_grad_(False)
         self.rank = rank
         self.layers = nn.ModuleList(
-            Layer(layer, config.num_attention_heads, config.num_key_value_heads, rank, config.rms_norm_eps) for layer in module.model.layers)
+            Layer(layer, config.num_attention_heads, config.num_key_value_heads, rank, config.rms_norm_eps)
+            for layer in module.model.layers
+        )
         self.register_buffer("norm", module.model.norm.weight.detach(), persistent=False)
         self.register_buffer("embedding", module.model.embed_tokens.weight.detach(), persistent=False)
         positions = torch.arange(config.max_position_embeddings)[None]
@@ -89,7 +98,7 @@ class TrainableDecoder(nn.Module):
         self.epsilon = config.rms_norm_eps
 
     def forward(self, x: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states (R, N, D) of embeddings (R, N, D) at `positions` (R, N) under an additive mask (R, 1, 1, N, N)."""
+        """Hidden states (R, N, D) of embeddings (R, N, D) at `positions` (R, N); additive mask (R, 1, 1, N, N)."""
         cos = self.get_buffer("cos")[positions].unsqueeze(1)
         sin = self.get_buffer("sin")[positions].unsqueeze(1)
         for layer in self.layers:
@@ -100,7 +109,12 @@ class TrainableDecoder(nn.Module):
         """The deltas by the names that `LanguageModel.apply_lora` takes; the scale is 1."""
         out: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers):
-            groups = {"qkv": ("q_proj", "k_proj", "v_proj"), "o": ("o_proj",), "gate_up": ("gate_proj", "up_proj"), "down": ("down_proj",)}
+            groups = {
+                "qkv": ("q_proj", "k_proj", "v_proj"),
+                "o": ("o_proj",),
+                "gate_up": ("gate_proj", "up_proj"),
+                "down": ("down_proj",),
+            }
             for attribute, names in groups.items():
                 linear = getattr(layer, attribute)
                 for row, name in enumerate(names):

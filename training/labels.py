@@ -1,7 +1,7 @@
 """Which concepts a photo shows: from its captions, the tower's ImageNet classifier, and the image-text head.
 
-Captions leave most of what they could name unsaid, so "not named" alone is no "no": a concept counts as absent only where
-the classifier is sure of none of its classes and the image-text score is low against photos in which it is named.
+Captions leave most of what they could name unsaid, so "not named" alone is no "no": a concept counts as absent only
+where the classifier is sure of none of its classes and the image-text score is low against photos in which it is named.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
 from training.concepts import CONCEPTS, named_in
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
@@ -21,13 +22,17 @@ PROMPTS = {
 }
 
 
-def concept_labels(captions: Sequence[Sequence[str]], classes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32],
-                   reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None) -> npt.NDArray[np.int8]:
+def concept_labels(
+    captions: Sequence[Sequence[str]],
+    classes: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None,
+) -> npt.NDArray[np.int8]:
     """Labels (N, concepts) of N photos: PRESENT, ABSENT or UNKNOWN.
 
     `captions` may be empty lists (photos without captions), `classes` (N, 1000) are ImageNet probabilities, `scores`
-    (N, concepts) image-text scores. `reference` are labels and scores of captioned photos, which set the score thresholds
-    of photos without captions.
+    (N, concepts) image-text scores. `reference` are labels and scores of captioned photos, which set the score
+    thresholds of photos without captions.
     """
     named = np.zeros((len(classes), len(CONCEPTS)), bool)
     for row, sentences in enumerate(captions):
@@ -36,8 +41,11 @@ def concept_labels(captions: Sequence[Sequence[str]], classes: npt.NDArray[np.fl
     labels = np.full(named.shape, UNKNOWN, np.int8)
     for column, concept in enumerate(CONCEPTS):
         mass = classes[:, list(concept.classes)].sum(1) if concept.classes else np.zeros(len(classes), np.float32)
-        known, known_scores = (named[:, column], scores[:, column]) if reference is None else (
-            reference[0][:, column] == PRESENT, reference[1][:, column])
+        known, known_scores = (
+            (named[:, column], scores[:, column])
+            if reference is None
+            else (reference[0][:, column] == PRESENT, reference[1][:, column])
+        )
         positives = known_scores[known] if known.sum() >= 10 else known_scores
         sure = np.quantile(positives, 0.8) if known.sum() >= 10 else np.inf
         low = np.quantile(positives, 0.15)

@@ -1,8 +1,9 @@
 """Several questions about one memory, and several memories, packed into rows of one fixed length.
 
-An item is a prefix (time marks and token pairs) with segments behind it (a suffix and its target each). A segment sees the
-prefix and itself, never its neighbours, and its positions go on from the prefix: what the model computes is what it would
-compute for each question alone, but the memory is read once and no row is padded. The fixed shape lets the step compile.
+An item is a prefix (time marks and token pairs) with segments behind it (a suffix and its target each). A segment sees
+the prefix and itself, never its neighbours, and its positions go on from the prefix: what the model computes is what it
+would compute for each question alone, but the memory is read once and no row is padded. The fixed shape lets the step
+compile.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A memory and what is asked of it. `prefix` holds token ids and, for each frame, its number in the batch as ~number."""
+    """A memory and what is asked of it. `prefix` holds token ids and, as ~number, the frames by their number."""
 
     prefix: Sequence[int]
     segments: Sequence[Segment]
@@ -118,4 +119,12 @@ class Packer:
         causal = torch.ones(self.length, self.length, dtype=torch.bool).tril()
         allowed = same & visible & causal | torch.eye(self.length, dtype=torch.bool)
         mask = torch.zeros(allowed.shape, dtype=torch.bfloat16).masked_fill_(~allowed, -1e9)
-        return Rows(ids, positions, mask[:, None, None], labels, weights, torch.tensor(slots).reshape(-1, 2), torch.tensor(frames))
+        return Rows(
+            ids,
+            positions,
+            mask[:, None, None],
+            labels,
+            weights,
+            torch.tensor(slots).reshape(-1, 2),
+            torch.tensor(frames),
+        )

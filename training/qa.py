@@ -1,4 +1,4 @@
-"""Questions and answers made from captions: is there, what, where, how many, what colour, what happens, in which order."""
+"""Questions and answers made from captions: is there, what, where, how many, what colour, worn and done."""
 
 from __future__ import annotations
 
@@ -8,19 +8,43 @@ from typing import Final
 
 from training.concepts import Concept
 
-_THING: Final = ("Is there {x} in the video?", "Is there {x} in the video?", "Can you see {x}?", "Does the video show {x}?", "Is there {x}?",
-                 "Do you see {x}?", "Is {x} visible in the scene?")
+_THING: Final = (
+    "Is there {x} in the video?",
+    "Is there {x} in the video?",
+    "Can you see {x}?",
+    "Does the video show {x}?",
+    "Is there {x}?",
+    "Do you see {x}?",
+    "Is {x} visible in the scene?",
+)
 _ACT: Final = ("Is someone {x}?", "Is someone {x} in the video?", "Is anyone {x}?", "Does the video show someone {x}?")
 _PLACE: Final = ("Is this {x}?", "Is this {x}?", "Is the video {x}?", "Does this take place {x}?")
-WHAT: Final = ("What is happening?", "What happens in the video?", "Describe the video.", "What can be seen?", "What is going on?")
+WHAT: Final = (
+    "What is happening?",
+    "What happens in the video?",
+    "Describe the video.",
+    "What can be seen?",
+    "What is going on?",
+)
 _COLOURS: Final = "red blue green yellow orange pink purple white black brown grey gray tan blond blonde golden"
-_COLOUR = re.compile(rf"\b({_COLOURS.replace(' ', '|')}) (shirt|jacket|hat|dress|shorts|pants|coat|uniform|car|ball|bike|dog|cat|suit|hair|helmet|"
-                     r"boat|toy|flag|truck|shirts|cap|vest|sweater|wall|bicycle|frisbee|motorcycle|horse|bird|couch|umbrella|building)\b")
-_NUMBER = re.compile(r"\b(two|three|four|five|six) (?:\w+ )?(dogs|people|men|women|boys|girls|children|kids|players|horses|birds|cars|cyclists|skiers)\b")
-_PLACE_IN = re.compile(r"\b((?:in|on|at|through|across|along|near|under|over|down) (?:the |a |an )?(?:\w+ )?(?:snow|grass|beach|water|street|field|pool|park|"
-                       r"road|sidewalk|woods|forest|mountain|rock|rocks|sand|bench|couch|bed|kitchen|room|table|track|court|ocean|lake|river|hill|dirt|playground))\b")
-_DOING = re.compile(r"^(?:an?|the|two|three|some|several|\w+) (?:\w+ ){0,3}?(dogs?|man|men|woman|women|boys?|girls?|child|children|people|person|player|"
-                    r"baby|cat|horse|bird)(?: \w+ \w+ (?:shirt|jacket|hat|dress|coat))?(?: is| are)? (\w+ing\b.*?)\s*\.?$")
+_COLOUR = re.compile(
+    rf"\b({_COLOURS.replace(' ', '|')}) (shirt|jacket|hat|dress|shorts|pants|coat|uniform|car|ball|"
+    r"bike|dog|cat|suit|hair|helmet|boat|toy|flag|truck|shirts|cap|vest|sweater|wall|bicycle|frisbee|motorcycle|horse|bird|couch|umbrella|building)\b"
+)
+_NUMBER = re.compile(
+    r"\b(two|three|four|five|six) (?:\w+ )?(dogs|people|men|women|boys|girls|children|kids|"
+    r"players|horses|birds|cars|cyclists|skiers)\b"
+)
+_PLACE_IN = re.compile(
+    r"\b((?:in|on|at|through|across|along|near|under|over|down) (?:the |a |an )?(?:\w+ )?"
+    r"(?:snow|grass|beach|water|street|field|pool|park|road|sidewalk|woods|forest|mountain|rock|rocks|sand|"
+    r"bench|couch|bed|kitchen|room|table|track|court|ocean|lake|river|hill|dirt|playground))\b"
+)
+_DOING = re.compile(
+    r"^(?:an?|the|two|three|some|several|\w+) (?:\w+ ){0,3}?"
+    r"(dogs?|man|men|woman|women|boys?|girls?|child|children|people|person|player|baby|cat|horse|bird)"
+    r"(?: \w+ \w+ (?:shirt|jacket|hat|dress|coat))?(?: is| are)? (\w+ing\b.*?)\s*\.?$"
+)
 _WEARING = re.compile(r"\b(man|woman|boy|girl|child|person|baby)\b[^,.]*?\bwearing ((?:an? )?(?:\w+ ){0,2}\w+)")
 
 

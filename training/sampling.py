@@ -1,7 +1,7 @@
-"""What one training step shows: photos as memories of one frame, and synthetic clips of several scenes made from photos.
+"""What one training step shows: photos as memories of one frame, and synthetic clips of several scenes made of photos.
 
-A clip is a list of shots: frames (photo, view, how much changed), some held still, some shaken between crops of the photo, with
-cuts between scenes. Questions about it have exact answers, because it was made from known parts.
+A clip is a list of shots: frames (photo, view, how much changed), some held still, some shaken between crops of the
+photo, with cuts between scenes. Questions about it have exact answers, because it was made from known parts.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from training.concepts import CONCEPTS
 from training.labels import ABSENT, PRESENT
 from training.packing import Item, Segment
 from training.qa import WHAT, open_questions, tidy, yes_no
 
-SUMMARY = ("What has happened so far?", "What happened in the video?", "Summarise the video.", "What happens in which order?")
+SUMMARY = (
+    "What has happened so far?",
+    "What happened in the video?",
+    "Summarise the video.",
+    "What happens in which order?",
+)
 FIRST = ("What happens first?", "What is shown at the start?", "What can be seen at the beginning?")
 LAST = ("What happens at the end?", "What is shown last?", "What can be seen at the end?")
 MOVING = ("Is anything moving?", "Does anything move?", "Is there any movement?")
@@ -77,7 +83,11 @@ class Sampler:
 
     def photo(self, shots: list[Shot], *, captions: int, checks: int, others: int) -> Item:
         """A memory of one frame."""
-        index = self.rng.choice(self.captioned) if self.rng.random() < 0.8 else self.rng.randrange(len(self.photos.captions))
+        index = (
+            self.rng.choice(self.captioned)
+            if self.rng.random() < 0.8
+            else self.rng.randrange(len(self.photos.captions))
+        )
         number = len(shots)
         shots.append(Shot(index, self._view(index), number, None, 1.0))
         segments = [self.segment(None, tidy(c)) for c in self._captions(index, captions)]
@@ -92,8 +102,12 @@ class Sampler:
     def clip(self, shots: list[Shot], *, checks: int) -> Item:
         """A memory of 2–12 frames in 1–4 scenes."""
         scenes = self.rng.choices((1, 2, 3, 4), (4, 4, 2, 1))[0]
-        chosen = [self.rng.choice(self.captioned) if self.rng.random() < 0.85 else self.rng.randrange(len(self.photos.captions))
-                  for _ in range(scenes)]
+        chosen = [
+            self.rng.choice(self.captioned)
+            if self.rng.random() < 0.85
+            else self.rng.randrange(len(self.photos.captions))
+            for _ in range(scenes)
+        ]
         prefix, moved = self.mark(), False
         for index in chosen:
             moving = self.photos.views[index] > 2 and self.rng.random() < 0.5
@@ -104,7 +118,9 @@ class Sampler:
                 number = len(shots)
                 if previous is not None and moving:
                     view, anchor = self.rng.choice([v for v in (0, 2, 3) if v != view]), number
-                energy = 1.0 if previous is None else self.rng.uniform(0.4, 1.0) if moving else self.rng.uniform(0.0, 0.05)
+                energy = (
+                    1.0 if previous is None else self.rng.uniform(0.4, 1.0) if moving else self.rng.uniform(0.0, 0.05)
+                )
                 shots.append(Shot(index, view, anchor, previous, energy))
                 prefix.append(~number)
                 previous = number
@@ -116,8 +132,11 @@ class Sampler:
             segments.append(self.segment(self.rng.choice(LAST), lines[-1]))
             if scenes <= 3:
                 segments.append(self.segment(self.rng.choice(SUMMARY), in_order(lines)))
-        extra = [(self.rng.choice(CHANGES), "Yes." if scenes > 1 else "No."), (self.rng.choice(COUNT), NUMBERS[scenes - 1] + "."),
-                 (self.rng.choice(MOVING), "Yes." if moved else "No.")]
+        extra = [
+            (self.rng.choice(CHANGES), "Yes." if scenes > 1 else "No."),
+            (self.rng.choice(COUNT), NUMBERS[scenes - 1] + "."),
+            (self.rng.choice(MOVING), "Yes." if moved else "No."),
+        ]
         segments += [self.segment(q, a, 2.0) for q, a in self.rng.sample(extra, 2)]
         return Item(prefix, segments)
 
@@ -145,5 +164,7 @@ class Sampler:
 
 def in_order(lines: Sequence[str]) -> str:
     """Captions told one after another: "First, a dog runs. Then, a man climbs." """
+    if len(lines) == 1:
+        return lines[0]
     words = ["First,", *["Then,"] * (len(lines) - 1)]
-    return " ".join(f"{word} {line[:1].lower()}{line[1:]}" for word, line in zip(words, lines, strict=True)) if len(lines) > 1 else lines[0]
+    return " ".join(f"{word} {line[:1].lower()}{line[1:]}" for word, line in zip(words, lines, strict=True))

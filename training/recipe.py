@@ -1,0 +1,165 @@
+"""Training recipes: YAML files, one stage each, or a list of recipes that are run one after another."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from llama_vid.errors import ConfigError
+
+RECIPES: Final = Path(__file__).parent / "recipes"
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Stage(BaseModel):
+    """What all stages share: `out` takes checkpoints, logs and plots, `cache` the features; both may be relative to
+    the folder that the command runs in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: Path = Path("runs")
+    cache: Path = Path(".cache/features")
+
+
+class Prepare(Stage):
+    """Features of all photos (`views` of each training photo), text states, ImageNet classes."""
+
+    stage: Literal["prepare"]
+    views: Annotated[int, Field(ge=4)] = 4
+    seed: int = 0
+
+
+class Head(Stage):
+    """Stage 0: members of the image-text head, one a seed."""
+
+    stage: Literal["head"]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    epochs: PositiveInt
+    batch: PositiveInt
+    rate: PositiveFloat
+    decay: NonNegativeFloat
+    soft: Share
+    drop: Share
+
+
+class Labels(Stage):
+    """Which concepts each photo shows, scored by these members of the head."""
+
+    stage: Literal["labels"]
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+class Align(Stage):
+    """Stages 1 and 2: see `AlignOptions`. `words` random words join the captions' in the training vocabulary."""
+
+    stage: Literal["align"]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    seconds: NonNegativeFloat
+    warm_seconds: NonNegativeFloat
+    rows: PositiveInt
+    length: Annotated[int, Field(ge=64)]
+    rank: PositiveInt
+    compressor_rate: PositiveFloat
+    lora_rate: PositiveFloat
+    decay: NonNegativeFloat = 0.02
+    seed: int = 0
+    checkpoint_seconds: PositiveFloat = 240
+    warm_rate: PositiveFloat = 8e-4
+    warm_batch: PositiveInt = 128
+    clips_first: Share = 0.15
+    clips_last: Share = 0.45
+    guided: Share = 0.2
+    report_steps: PositiveInt = 20
+    compiled: bool = True
+    words: Annotated[int, Field(ge=0)] = 2500
+
+
+class Export(Stage):
+    """The bundle in the folder `bundle`; `card` is a model card to put in, null keeps the one that is there."""
+
+    stage: Literal["export"]
+    seeds: Annotated[list[int], Field(min_length=1)]
+    bundle: Path
+    photos: Annotated[int, Field(ge=2)] = 384
+    captioned: Annotated[int, Field(ge=0)] = 128
+    calibration: dict[str, float] | None = None
+    card: Path | None = None
+
+
+class Sequence(Stage):
+    """Recipes by name or path, in order; their `out` and `cache` are replaced where this file names its own."""
+
+    stage: Literal["sequence"]
+    recipes: Annotated[list[str], Field(min_length=1)]
+
+
+Recipe = Prepare | Head | Labels | Align | Export | Sequence
+_ADAPTER: Final[TypeAdapter[Recipe]] = TypeAdapter(Annotated[Recipe, Field(discriminator="stage")])
+
+
+def load_recipe(recipe: str, *, beside: Path | None = None) -> tuple[Path, Recipe]:
+    """A recipe's file and contents, by its path or the name of one that comes with the program.
+
+    `beside` is a folder in which names are looked for first. Raises ConfigError with file, line and key.
+    """
+    path = _find(recipe, beside)
+    try:
+        tree = YAML(typ="rt").load(path.read_text("utf-8"))
+    except MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {problem.problem}") from None
+    except (OSError, YAMLError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"{path} cannot be read as YAML ({problem}); give a recipe's file") from None
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(f"{path}:1: a recipe is a list of keys such as 'stage: head'")
+    try:
+        return path, _ADAPTER.validate_python({str(key): value for key, value in tree.items()})
+    except ValidationError as problem:
+        found = problem.errors(include_url=False, include_input=False)
+        raise ConfigError("; ".join(_explained(path, tree, error) for error in found)) from None
+
+
+def _find(recipe: str, beside: Path | None) -> Path:
+    for path in (Path(recipe), *([beside / f"{recipe}.yaml", beside / recipe] if beside else [])):
+        if path.suffix in (".yaml", ".yml") and path.is_file():
+            return path
+    if (path := RECIPES / f"{recipe}.yaml").is_file():
+        return path
+    known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    close = difflib.get_close_matches(recipe, known, 1)
+    meant = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}; or give a YAML file"
+    raise ConfigError(f"there is no recipe {recipe!r}; {meant}")
+
+
+def _explained(path: Path, tree: CommentedMap, error: Any) -> str:
+    """One mistake as file, line, key and what is wrong."""
+    place = [str(part) for part in error["loc"]]
+    if place and place[0] in ("prepare", "head", "labels", "align", "export", "sequence"):
+        place = place[1:]  # the stage, which pydantic puts first
+    key = place[0] if place else "stage"
+    line = f":{tree.lc.key(key)[0] + 1}" if key in tree else ""
+    known = {"extra_forbidden": "unknown key", "missing": "this key is missing"}
+    what = known.get(error["type"], error["msg"])
+    if error["type"] == "extra_forbidden":
+        names = sorted(
+            {name for model in (Prepare, Head, Labels, Align, Export, Sequence) for name in model.model_fields}
+        )
+        close = difflib.get_close_matches(key, names, 1)
+        what += f" (did you mean {close[0]}?)" if close else ""
+    return f"{path}{line}: {'.'.join(place) or key}: {what}"
