@@ -22,5 +22,6 @@ class FeatureSets:
         out = torch.empty(len(shots), *self.arrays[0].shape[2:], dtype=torch.float16)
         for row, (photo, view) in enumerate(shots):
             which = int(np.searchsorted(self.offsets, photo, side="right")) - 1
-            out[row] = torch.from_numpy(self.arrays[which][view, photo - int(self.offsets[which])])
+            # A copy: torch warns of read-only memory maps.
+            out[row] = torch.from_numpy(np.array(self.arrays[which][view, photo - int(self.offsets[which])]))
         return out

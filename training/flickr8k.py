@@ -80,7 +80,7 @@ def read_captions(folder: Path) -> list[Caption]:
 
 
 def photos_of(captions: list[Caption], split: str, folder: Path) -> list[CaptionedPhoto]:
-    """The photos of a split in the order of their names. Raises ConfigError if there are none, or a photo is missing."""
+    """The photos of a split in the order of their names. Raises ConfigError if one is missing."""
     by_image: dict[str, list[Caption]] = {}
     for caption in captions:
         if caption.split == split:

@@ -48,7 +48,9 @@ class Members:
         rows: list[Tensor]
         with torch.inference_mode():
             rows = [
-                torch.cat([head(torch.from_numpy(features[i : i + BATCH]).float()) for head in self._images], -1)
+                torch.cat(
+                    [head(torch.from_numpy(np.array(features[i : i + BATCH])).float()) for head in self._images], -1
+                )
                 for i in range(0, len(features), BATCH)
             ]
         joined: Tensor = torch.cat(rows) / len(self._images) ** 0.5

@@ -108,7 +108,8 @@ class Sequence(Stage):
     recipes: Annotated[list[str], Field(min_length=1)]
 
 
-Recipe = Prepare | Head | Labels | Align | Export | Sequence
+Single = Prepare | Head | Labels | Align | Export
+Recipe = Single | Sequence
 _ADAPTER: Final[TypeAdapter[Recipe]] = TypeAdapter(Annotated[Recipe, Field(discriminator="stage")])
 
 

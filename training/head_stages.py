@@ -1,0 +1,101 @@
+"""Stage 0 and what rests on it: the members of the image-text head, and the concept labels that they help to find."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llama_vid.errors import ConfigError
+from training.concepts import CONCEPTS
+from training.contrastive import recall_at, train_member
+from training.labels import ABSENT, PRESENT, PROMPTS, concept_labels
+from training.members import Members
+from training.prepare import DEV, TRAIN, UNLABELLED, Photographs, require, text_states
+from training.progress import RunLog, plot_loss
+from training.recipe import Head, Labels
+from training.texts import TextStates
+
+
+def train_heads(recipe: Head, photos: Photographs) -> dict[str, object]:
+    """Train the members that are not there yet; returns the recall of all together on the dev photos."""
+    for name in (TRAIN, DEV, UNLABELLED):
+        require(recipe.cache / f"{name}.npy")
+    captions, dev = text_states(recipe.cache, photos.train), text_states(recipe.cache, photos.dev)
+    options: dict[str, Any] = recipe.model_dump(include={"epochs", "batch", "rate", "decay", "soft", "drop"})
+    options["batch"] = min(recipe.batch, len(captions))
+    curves, trained = {}, []
+    for seed in recipe.seeds:
+        out = recipe.out / f"head-{seed}.pt"
+        if not _finished(out, {"seed": seed, **options}):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            with RunLog(recipe.out / "head.jsonl", f"head {seed}", along="epoch", total=recipe.epochs) as log:
+                train_member(recipe.cache, captions, dev, out, seed=seed, report=log, **options)
+            trained.append(seed)
+        history = torch.load(out, weights_only=True)["log"]
+        curves[f"seed {seed}"] = [(entry["epoch"], entry["loss"]) for entry in history]
+    plot = plot_loss(curves, recipe.out / "head.png", title="Stage 0: image-text head", along="epoch")
+    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
+    features = np.load(require(recipe.cache / f"{DEV}.npy"), mmap_mode="r")[0]
+    recall = recall_at(members.images(features), members.texts(dev.flatten(0, 1)).view(*dev.shape[:2], -1))
+    return {"members": recipe.seeds, "trained_now": trained, "dev": recall, "plot": str(plot)}
+
+
+def label_concepts(recipe: Labels, photos: Photographs) -> dict[str, object]:
+    """Concept labels (N, concepts) of the training and the unlabelled photos, as `labels/SET.npy`."""
+    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
+    texts = concept_texts(members, TextStates())
+    reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None
+    captions: dict[str, list[list[str]]] = {
+        TRAIN: [photo.texts for photo in photos.train],
+        UNLABELLED: [[] for _ in photos.unlabelled],
+    }
+    known = {}
+    for name, told in captions.items():
+        features = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r")[0]
+        classes = np.load(require(recipe.cache / f"{name}-imagenet.npy"))
+        scores: npt.NDArray[np.float32] = (members.images(features) @ texts.T).numpy()
+        labels = concept_labels(told, classes, scores, reference)
+        reference = reference or (labels, scores)
+        out = labels_file(recipe.out, name)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = out.with_suffix(".tmp.npy")
+        np.save(fresh, labels)
+        os.replace(fresh, out)
+        known[name] = {"present": int((labels == PRESENT).sum()), "absent": int((labels == ABSENT).sum())}
+    return {"concepts": len(CONCEPTS), **known}
+
+
+def concept_texts(members: Members, states: TextStates) -> Tensor:
+    """Unit-length embeddings (concepts, members * E) of the concepts, the mean over their prompts."""
+    rows = []
+    for concept in CONCEPTS:
+        prompts = [prompt.format(x=concept.phrase) for prompt in PROMPTS[concept.kind]]
+        rows.append(F.normalize(members.texts(states(prompts)).mean(0), dim=-1))
+    return torch.stack(rows)
+
+
+def labels_file(out: Path, name: str) -> Path:
+    """Where the labels of a set lie."""
+    return out / "labels" / f"{name}.npy"
+
+
+def _finished(out: Path, options: dict[str, Any]) -> bool:
+    """Whether a member is there. Raises ConfigError if it was trained with other options."""
+    if not out.is_file():
+        return False
+    found: dict[str, Any] | None = torch.load(out, weights_only=True).get("options")
+    changed = [key for key in options if found is not None and found.get(key) != options[key]]
+    if changed and found is not None:
+        key = changed[0]
+        raise ConfigError(
+            f"{out} was trained with {key} {found.get(key)}, the recipe says {options[key]}; "
+            "delete it to train it again, or give the recipe another `out`"
+        )
+    return True

@@ -1,0 +1,88 @@
+"""Everything that is computed once before training: tower features, text states, ImageNet classes of all photos.
+
+In the cache folder: `SET.npy` features (views, photos, P, C) and `SET-imagenet.npy` class probabilities of the sets
+`flickr8k-train`, `flickr8k-dev` and `coco-unlabelled`; `flickr8k-text.npy` states of all captions in the order of their
+file; `imagenet-text.npy` states of the class names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llama_vid.errors import ConfigError
+from llama_vid.tokenizer.tower import MINI_SIZE, ImageTower, mini_clip
+from training.features import cache_features
+from training.flickr8k import Caption, CaptionedPhoto, data_folder, photos_in, photos_of, read_captions
+from training.imagenet import cache_class_texts, cache_classes
+from training.recipe import Prepare
+from training.texts import TextStates, cache_texts
+
+TRAIN, DEV, UNLABELLED = "flickr8k-train", "flickr8k-dev", "coco-unlabelled"
+TEXTS: Final = "flickr8k-text"
+
+
+class Photographs:
+    """The photos of all sets and all captions, as the data folder holds them. Raises ConfigError."""
+
+    def __init__(self) -> None:
+        folder = data_folder()
+        self.captions: list[Caption] = read_captions(folder / "flickr8k")
+        self.train: list[CaptionedPhoto] = photos_of(self.captions, "train", folder / "flickr8k")
+        self.dev: list[CaptionedPhoto] = photos_of(self.captions, "dev", folder / "flickr8k")
+        self.unlabelled: list[Path] = photos_in(folder / "coco" / "unlabelled")
+
+
+def prepare(recipe: Prepare, photos: Photographs, tower: ImageTower | None = None) -> dict[str, object]:
+    """Fill the cache; what is there is kept. Returns how many photos and captions it holds."""
+    cache = recipe.cache
+    tower = tower or locked_tower()
+    sets = (
+        (TRAIN, [photo.path for photo in photos.train], recipe.views),
+        (DEV, [photo.path for photo in photos.dev], 1),
+        (UNLABELLED, photos.unlabelled, 1),
+    )
+    for name, files, views in sets:
+        features = cache_features(tower, files, cache / f"{name}.npy", views=views, seed=recipe.seed)
+        cache_classes(features[0], cache / f"{name}-imagenet.npy")
+    states = TextStates()
+    cache_texts(states, [caption.text for caption in photos.captions], cache / f"{TEXTS}.npy")
+    cache_class_texts(states, cache / "imagenet-text.npy")
+    return {
+        "photos": {name: len(files) for name, files, _ in sets},
+        "captions": len(photos.captions),
+        "cache": str(cache),
+    }
+
+
+def locked_tower() -> ImageTower:
+    """The `mini` tower before any head is trained: its patch features are what counts. Raises BundleError."""
+    half = (0.5, 0.5, 0.5)
+    return ImageTower(mini_clip(text=False), None, size=MINI_SIZE, mean=half, std=half)
+
+
+def text_states(cache: Path, photos: list[CaptionedPhoto]) -> Tensor:
+    """States (N, captions, 384) of the photos' captions; a photo with fewer captions than others repeats its own."""
+    rows = np.load(require(cache / f"{TEXTS}.npy"), mmap_mode="r")
+    most = max(len(photo.captions) for photo in photos)
+    index = [[photo.captions[i % len(photo.captions)].row for i in range(most)] for photo in photos]
+    return torch.from_numpy(np.array(rows[np.array(index)]))
+
+
+def require(path: Path) -> Path:
+    """The path of a cached or trained file. Raises ConfigError if it is missing or unfinished."""
+    done = path.with_suffix(".done")
+    if not path.is_file():
+        raise ConfigError(f"{path} is not there yet; run the stages before this one, or all: llama-vid train all")
+    if path.suffix == ".npy" and done.is_file():
+        shape = np.load(path, mmap_mode="r").shape
+        rows = shape[0] * shape[1] if len(shape) == 4 else shape[0]
+        if int(done.read_text()) < rows:
+            raise ConfigError(
+                f"{path} is not finished ({done.read_text()} of {rows} rows); run: llama-vid train prepare"
+            )
+    return path

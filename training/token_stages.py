@@ -1,0 +1,141 @@
+"""Stages 1 and 2 on real data, and the bundle that comes out of everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llama_vid.errors import ConfigError
+from llama_vid.llm.language import LanguageModel
+from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
+from training.align import AlignOptions, Trainer
+from training.decoder import TrainableDecoder
+from training.export import CARD, export_bundle
+from training.feature_sets import FeatureSets
+from training.head_stages import concept_texts, labels_file
+from training.members import Members
+from training.prepare import TRAIN, UNLABELLED, Photographs, require
+from training.progress import RunLog, plot_loss, read_log
+from training.qa import open_questions, tidy
+from training.recipe import Align, Export
+from training.sampling import Photos, Sampler
+from training.texts import TextStates
+
+ANSWERS = " Yes. No. One. Two. Three. Four. First, Then,"
+
+
+def vocabulary(
+    captions: Sequence[Sequence[str]], encode: Callable[[str], list[int]], end: int, size: int, extra: int
+) -> Tensor:
+    """The token ids that targets are made of and `extra` others out of `size`, sorted: what the loss compares."""
+    found = {*encode(ANSWERS), end}
+    for texts in captions:
+        for text in texts:
+            found.update(encode(" " + tidy(text)), encode(" first, then, " + tidy(text).lower()))
+            for _, answer in open_questions(text):
+                found.update(encode(" " + answer))
+    others = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:extra]
+    return torch.tensor(sorted(found.union(others.tolist())))
+
+
+def align(recipe: Align, photos: Photographs) -> dict[str, object]:
+    """Train compressor and LoRA, or go on with them; returns where they lie and their last loss."""
+    torch.manual_seed(recipe.seed)
+    arrays = [np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r") for name in (TRAIN, UNLABELLED)]
+    labels = [np.load(require(labels_file(recipe.out, name))) for name in (TRAIN, UNLABELLED)]
+    captions = [*(photo.texts for photo in photos.train), *([] for _ in photos.unlabelled)]
+    if [len(rows) for rows in labels] != [array.shape[1] for array in arrays] or sum(map(len, labels)) != len(captions):
+        raise ConfigError("features, labels and photos are not of the same data; run: llama-vid train labels")
+    views = [array.shape[0] for array in arrays for _ in range(array.shape[1])]
+    memory = Photos(captions, np.concatenate(labels), views)
+    language = LanguageModel.load()
+    sampler = Sampler(memory, language.tokenize, language.eos[0], recipe.seed)
+    words = vocabulary(
+        captions, language.tokenize, language.eos[0], len(language.module.model.embed_tokens.weight), recipe.words
+    )
+    compressor = Compressor(CompressorConfig())
+    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
+    guides = F.normalize(concept_texts(members, TextStates())[:, : compressor.config.guide], dim=-1)
+    own = recipe.model_dump(include=set(AlignOptions.__dataclass_fields__))
+    total = recipe.warm_seconds + recipe.seconds
+    with RunLog(recipe.out / "align.jsonl", "align", along="seconds", total=total) as log:
+        trainer = Trainer(
+            compressor, TrainableDecoder(language.module, recipe.rank), FeatureSets(arrays), memory, sampler, guides,
+            words, AlignOptions(**own), recipe.out / "align.pt", log,
+        )  # fmt: skip
+        try:
+            trainer.resume()
+        except RuntimeError as problem:
+            raise ConfigError(
+                f"{trainer.out} does not fit this recipe ({' '.join(str(problem).split())[:160]}); delete it or give "
+                "the recipe another `out`"
+            ) from None
+        if trainer.warm < recipe.warm_seconds:
+            trainer.warm_up()
+        trainer.train()
+    curves = {
+        "warm start": [
+            (entry["warm"], entry["loss"]) for entry in read_log(recipe.out / "align.jsonl") if "warm" in entry
+        ]
+    }
+    warm = plot_loss(curves, recipe.out / "warm.png", title="Warm start: naming words", along="seconds")
+    points = {"captions, questions, clips": [(entry["seconds"], entry["loss"]) for entry in trainer.log]}
+    plot = plot_loss(points, recipe.out / "align.png", title="Stages 1 and 2: two tokens a frame", along="seconds")
+    return {
+        "steps": trainer.step_count,
+        "seconds": round(trainer.elapsed),
+        "loss": trainer.log[-1]["loss"] if trainer.log else None,
+        "checkpoint": str(trainer.out),
+        "plots": [str(warm), str(plot)],
+    }
+
+
+def export(recipe: Export) -> dict[str, object]:
+    """Write the bundle of the finished stages; returns its folder and size."""
+    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
+    state: dict[str, Any] = torch.load(require(recipe.out / "align.pt"), map_location="cpu", weights_only=True)
+    config = CompressorConfig(**state.get("config", {}))
+    decoder = TrainableDecoder(LanguageModel.load().module, state.get("rank") or rank_of(state["decoder"]))
+    decoder.load_state_dict(state["decoder"])
+    rng = np.random.default_rng(0)
+    shown = []
+    for name, count in ((UNLABELLED, recipe.photos), (TRAIN, recipe.captioned)):
+        features = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r")[0]
+        shown.append(features[np.sort(rng.choice(len(features), min(count, len(features)), False))])
+    try:
+        card = recipe.card.read_text("utf-8") if recipe.card else ""
+    except OSError as problem:
+        raise ConfigError(f"the model card {recipe.card} cannot be read ({problem.strerror})") from None
+    if not card and not (recipe.bundle / CARD).is_file():
+        card = plain_card(members, state)
+    manifest = export_bundle(
+        members.states, state["compressor"], config, decoder.lora_tensors(), members.images(np.concatenate(shown)),
+        recipe.bundle, calibration=recipe.calibration, card=card,
+    )  # fmt: skip
+    size = sum((recipe.bundle / file).stat().st_size for file in manifest["files"])
+    return {"bundle": str(recipe.bundle), "megabytes": round(size / 1e6, 1), "files": sorted(manifest["files"])}
+
+
+def rank_of(decoder: dict[str, Tensor]) -> int:
+    """The LoRA rank of a decoder's state."""
+    return int(decoder["layers.0.o.a"].shape[0])
+
+
+def plain_card(members: Members, state: dict[str, Any]) -> str:
+    """A model card for a bundle that has none: what it was trained on, how long, and what its own logs say."""
+    heads = [member.get("log", [{}])[-1] for member in members.states]
+    last = state["log"][-1] if state["log"] else {}
+    return (
+        "# Model card\n\nTwo tokens a frame for SmolLM2-135M-Instruct, from EfficientNet-Lite2 features.\n\n"
+        "- Trained on Flickr8k's training photos and captions (non-commercial research use) and COCO photos without "
+        "captions.\n"
+        f"- Image-text head: {len(heads)} members; last scores on the dev photos: {json.dumps(heads)}\n"
+        f"- Compressor and LoRA: {state['steps']} steps in {round(state['elapsed'])} s after {round(state['warm'])} s "
+        f"of warm start; last training loss {last.get('loss')}\n- Recipe: `llama-vid train all`\n"
+    )
