@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from llama_vid.llm.attention import causal
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import mark_text
 from llama_vid.llm.prompts import CAPTION_SUFFIX
@@ -15,7 +16,7 @@ from llama_vid.tokenizer.pair import TokenPair
 
 LONGEST: Final = 24  # tokens: a caption of 12 words takes about 14
 BATCH: Final = 16
-PROPOSALS: Final = 5  # drawn sentences to choose from: more gain little and cost 0.1 s each
+PROPOSALS: Final = 5  # drawn sentences to choose from: more gain little
 
 
 def captions(model: LanguageModel, pairs: Sequence[TokenPair], *, beams: int = 1) -> list[str]:
@@ -71,19 +72,47 @@ def proposals(model: LanguageModel, pair: TokenPair, *, count: int = PROPOSALS, 
     done = torch.zeros(rows, dtype=torch.bool)
     ends = torch.tensor(sorted(model.eos))
     generator = torch.Generator().manual_seed(0)
+    cache = _Rows()
     with torch.inference_mode():
-        for _ in range(LONGEST):
-            words = model.embed(ids.flatten().tolist()).view(rows, ids.shape[1], model.width)
-            x = torch.cat([prompt.expand(rows, -1, -1), words], 1)
-            logits = model.logits(model.forward(x)[:, -1]).float().cpu()
+        hidden = model.forward(prompt[None], cache)[:, -1].expand(rows, -1)
+        while True:
+            logits = model.logits(hidden).float().cpu()
             drawn = torch.multinomial((logits[1:] / temperature).softmax(-1), 1, generator=generator)
             token = torch.cat([logits[:1].argmax(-1, keepdim=True), drawn])
             token[done] = ends[0]
             ids = torch.cat([ids, token], 1)
             done |= torch.isin(token[:, 0], ends)
-            if bool(done.all()):
+            if bool(done.all()) or ids.shape[1] == LONGEST:
                 break
+            hidden = model.forward(model.embed(token[:, 0].tolist())[:, None], cache)[:, -1]
     return list(dict.fromkeys(text for row in ids if (text := _text(model, row))))
+
+
+class _Rows:
+    """Keys and values of one prompt that several sentences go on from side by side (an `AttentionCache`)."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Tensor, Tensor]] = []
+        self._length = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens that each sentence holds, prompt included."""
+        return self._length
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """The prompt first (b = 1), then one token of every sentence: q (b, H, 1, d), k and v (b, G, 1, d)."""
+        if layer == len(self._held):
+            self._held.append((k, v))
+        else:
+            keys, values = (part.expand(len(q), -1, -1, -1) for part in self._held[layer])
+            k, v = torch.cat([keys, k], 2), torch.cat([values, v], 2)
+            self._held[layer] = (k, v)
+        return causal(q, k, v)
+
+    def advance(self, n: int) -> None:
+        """Count n new tokens of each sentence."""
+        self._length += n
 
 
 def _text(model: LanguageModel, row: Tensor) -> str:

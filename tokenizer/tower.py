@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from llama_vid.errors import BundleError
@@ -146,12 +148,14 @@ def mini_clip(*, text: bool = True) -> nn.Module:
         text_cfg={
             "hf_model_name": str(MINILM.path().parent),
             "hf_tokenizer_name": str(MINILM.path().parent),
-            "hf_model_pretrained": text,
+            "hf_model_pretrained": False,
             "hf_pooler_type": "mean_pooler",
             "hf_proj_type": "linear",
         },
     )
     load_trunk(clip.visual.trunk, EFFICIENTNET.path())
+    if text:
+        load_text_trunk(clip.text.transformer, MINILM.path())
     model: nn.Module = clip
     return model
 
@@ -188,6 +192,22 @@ def mini_tower(members: Sequence[Mapping[str, Tensor]]) -> ImageTower:
         return torch.tensor([encoding.ids for encoding in tokenizer.encode_batch(batch)])
 
     return ImageTower(clip, tokenize, size=MINI_SIZE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def load_text_trunk(trunk: nn.Module, path: Path) -> None:
+    """Load MiniLM's weights, less its pooler and position numbers, which open_clip has no use for.
+
+    transformers' own loader would report those two as unexpected, draw a progress bar, and take twice as long.
+    """
+    try:
+        weights = load_file(path)
+        unused = ("pooler.", "embeddings.position_ids")
+        trunk.load_state_dict({name: value for name, value in weights.items() if not name.startswith(unused)})
+    except (RuntimeError, SafetensorError) as problem:
+        raise BundleError(
+            f"{path.name} does not fit the text tower ({str(problem).splitlines()[0]}); "
+            "install the pinned versions with: make setup"
+        ) from None
 
 
 def load_trunk(trunk: nn.Module, path: Path) -> None:
