@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llama_vid.errors import ConfigError
 from llama_vid.tokenizer.compressor import Compressor, normalised
 from training.decoder import TrainableDecoder
 from training.feature_sets import FeatureSets
@@ -27,6 +29,8 @@ from training.naming import NamingLoss, word_bags
 from training.packing import IGNORED, PAIR, Packer, Rows
 from training.progress import Report, print_line
 from training.sampling import Photos, Sampler, Shot
+
+MOST_REFUSED: Final = 50  # items in a row that fit no empty row: then none will
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +190,7 @@ class Trainer:
         packer, shots = Packer(options.rows, options.length), list[Shot]()
         clips = options.clips_first + (options.clips_last - options.clips_first) * progress
         captions, checks = 3 if progress < 0.5 else 2, 2 if progress < 0.25 else 4
+        refused = 0
         while True:
             before = len(shots)
             if self.sampler.rng.random() < clips:
@@ -194,7 +199,13 @@ class Trainer:
                 item = self.sampler.photo(shots, captions=captions, checks=checks, others=2)
             if not packer.add(item):
                 del shots[before:]
-                break
+                refused += 1
+                if shots:
+                    break
+                if refused == MOST_REFUSED:
+                    raise ConfigError(
+                        f"length {options.length} holds no item of memory and questions; give longer rows"
+                    )
         guide = None
         if self.sampler.rng.random() < options.guided:
             guide = self.guides[torch.randint(len(self.guides), (len(shots),))]
