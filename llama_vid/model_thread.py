@@ -7,7 +7,7 @@ import atexit
 import itertools
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any, Final, TypeVar
@@ -63,7 +63,7 @@ class ModelThread:
         """As `submit`, awaited. If cancelled, a job that has begun still ends on its own."""
         return await asyncio.wrap_future(self.submit(priority, job))
 
-    async def iterate(self, priority: Priority, iterator: Iterator[T]) -> AsyncIterator[T]:
+    async def iterate(self, priority: Priority, iterator: Iterator[T]) -> AsyncGenerator[T, None]:
         """The items of a synchronous iterator, each computed as a job of its own; closing this closes it there."""
         done: Any = object()
         try:

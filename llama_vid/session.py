@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
 
+from llama_vid.chronicle import Chronicle
 from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.film import Watching
 from llama_vid.llm.answer import AnswerPiece, Span, TokenUse
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 WAITING: Final = 16
 #: Conversations whose subject is remembered for follow-up questions.
 CONVERSATIONS: Final = 256
+#: Telling scenes takes one part in so many of the model's time at most: a film with a cut a second would ask for all.
+TELLING_SHARE: Final = 5
 
 
 class Session:
@@ -50,18 +54,22 @@ class Session:
         self._source, self._responder, self._thread = source, responder, thread
         self._watching = Watching(recorder, zone)
         self._subjects: OrderedDict[str, str] = OrderedDict()
-        self._frames: asyncio.Queue[Frame] = asyncio.Queue(WAITING)
+        self._chronicle = Chronicle(recorder.bank, responder.find)
+        self._rested_at = 0.0  # when scenes may be told again
+        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
+        self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
         self._newest: Frame | None = None
         self._seen = asyncio.Condition()
+        self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
-        self._exit = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._exit.enter_async_context(self._source)
+        await self._source.__aenter__()
+        await self._group.__aenter__()
         self._tasks = [
-            asyncio.create_task(self._pull(), name=f"pull-{self.name}"),
-            asyncio.create_task(self._watch(), name=f"watch-{self.name}"),
+            self._group.create_task(self._pull(), name=f"pull-{self.name}"),
+            self._group.create_task(self._watch(), name=f"watch-{self.name}"),
         ]
         return self
 
@@ -70,8 +78,10 @@ class Session:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._exit.aclose()
+        try:
+            await self._group.__aexit__(None, None, None)  # an error of the caller's stays as it is, in no group
+        finally:
+            await self._source.__aexit__(kind, error, trace)
 
     @property
     def state(self) -> SourceState:
@@ -102,7 +112,7 @@ class Session:
     async def wait_watched(self, seconds: float) -> None:
         """Wait until memory holds that many seconds. Raises SourceError if the source ends or fails before."""
         async with self._seen:
-            await self._seen.wait_for(lambda: self.watched_s >= seconds or self._tasks[0].done())
+            await self._seen.wait_for(lambda: self.watched_s >= seconds or self._over)
         if self.watched_s < seconds:
             raise SourceError(
                 f"{self.name} ended after {self.watched_s:.0f} s of the {seconds:.0f} s waited for; check the source"
@@ -112,8 +122,9 @@ class Session:
         """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
         subject = self._subjects.get(conversation) if conversation else None
         pieces = self._responder.respond(question, self._watching, subject=subject)
-        async for piece in self._thread.iterate(Priority.QUESTION, pieces):
-            yield piece
+        async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
+            async for piece in items:
+                yield piece
         if conversation:
             said = sort_question(question, zone=self._watching.zone).subject
             if said:
@@ -123,18 +134,9 @@ class Session:
                     self._subjects.popitem(last=False)
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
-        """The captioned stretches of memory within [start, end]."""
-
-        def work() -> list[Span]:
-            bank = self._watching.recorder.bank
-            entries = (
-                bank.entries
-                if start is None and end is None
-                else bank.between(float("-inf") if start is None else start, float("inf") if end is None else end)
-            )
-            return self._responder.timeline(entries)
-
-        return await self._thread.run(Priority.QUESTION, work)
+        """The captioned scenes that share time with [start, end]. Scenes not told yet have plain sentences."""
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        return await self._thread.run(Priority.QUESTION, lambda: self._chronicle.spans(first, last))
 
     async def snapshot(self, seconds: float | None = None) -> bytes | None:
         """The picture nearest to a time (None: the newest frame) as JPEG."""
@@ -149,36 +151,54 @@ class Session:
             while True:
                 frame = await self._source.recv()
                 self._newest = frame
-                if self._frames.full():
-                    self._frames.get_nowait()
-                    self._dropped += 1
-                self._frames.put_nowait(frame)
+                self._put(frame)
         except EndOfStream:
             logger.info("%s has ended", self.name)
         except SourceError as problem:
             logger.warning("%s: %s", self.name, problem)
-        finally:
-            await self._tell()
+        self._put(None)
+
+    def _put(self, frame: Frame | None) -> None:
+        if self._frames.full():
+            self._frames.get_nowait()
+            self._dropped += 1
+        self._frames.put_nowait(frame)
 
     async def _watch(self) -> None:
-        recorder, context = self._watching.recorder, self._watching.context
-        while True:
-            frames = [await self._frames.get()]
-            while len(frames) < BATCH and not self._frames.empty():
-                frames.append(self._frames.get_nowait())
+        while not self._over:
+            waiting = [await self._frames.get()]
+            while len(waiting) < BATCH and not self._frames.empty():
+                waiting.append(self._frames.get_nowait())
+            frames = [frame for frame in waiting if frame is not None]
             try:
-                await self._thread.run(Priority.FRAMES, _job(recorder.add, frames))
-                async for _ in self._thread.iterate(Priority.REBUILD, context.syncing(recorder.bank.entries)):
-                    if not self._frames.empty():
-                        break  # new frames first; what is left of the cache follows them
+                if frames:
+                    await self._take_in(frames)
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.name)
+            self._over = None in waiting
             await self._tell()
+
+    async def _take_in(self, frames: list[Frame]) -> None:
+        """Frames into memory; then, until new ones wait, memory into the KV cache, and scenes into the chronicle."""
+        recorder, context = self._watching.recorder, self._watching.context
+        await self._thread.run(Priority.FRAMES, lambda: recorder.add(frames))
+        await self._tell()
+        async with contextlib.aclosing(
+            self._thread.iterate(Priority.REBUILD, context.syncing(recorder.bank.entries))
+        ) as batches:
+            async for _ in batches:
+                if not self._frames.empty():
+                    return
+        if not self._frames.empty() or time.monotonic() < self._rested_at:
+            return
+        began = time.monotonic()
+        async with contextlib.aclosing(self._thread.iterate(Priority.REBUILD, self._chronicle.telling())) as scenes:
+            async for _ in scenes:
+                if time.monotonic() - began > 1.0 / TELLING_SHARE or not self._frames.empty():
+                    break
+        now = time.monotonic()
+        self._rested_at = now + (TELLING_SHARE - 1) * (now - began)
 
     async def _tell(self) -> None:
         async with self._seen:
             self._seen.notify_all()
-
-
-def _job(call: Callable[[list[Frame]], None], frames: list[Frame]) -> Callable[[], None]:
-    return lambda: call(frames)

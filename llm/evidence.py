@@ -26,6 +26,7 @@ READ: Final = 8  # frames whose tokens a yes/no question reads: what training sh
 CAPTIONS: Final = 4096  # captions that are remembered
 CLEARLY: Final = -0.3  # a plain sentence is taken unless the captioner's own matches better by this z-score
 VAGUE: Final = 1.0  # z-score below which no sentence fits
+UNCLEAR: Final = "It is not clear what is seen."
 MOMENT: Final = 0.75  # z-scores below its best frame that still belong to a moment
 
 
@@ -110,6 +111,14 @@ class Finder:
         yes, no = yes_no_ids(self.language.tokenize)
         return float(logits[yes] - logits[no])
 
+    def plain(self, entry: MemoryEntry) -> str:
+        """The entry's caption if it is remembered, else the plain sentence that its picture matches best: at once."""
+        known = self._captions.get(id(entry.pair.context))
+        if known is not None:
+            return known[1]
+        text, score = self.scorer.told(entry.embedding)
+        return sentence(text) if score >= VAGUE else UNCLEAR
+
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
         """One sentence for each entry, remembered by its pair's context token.
 
@@ -126,7 +135,7 @@ class Finder:
                 plain, plain_score = self.scorer.told(entry.embedding)
                 best = sentence(plain if plain_score > score + CLEARLY else best)
                 if max(score, plain_score) < VAGUE:
-                    best = "It is not clear what is seen."
+                    best = UNCLEAR
                 self._captions[key] = (entry.pair, best)  # the pair is kept so that its id stays its own
             out.append(self._captions[key][1])
         while len(self._captions) > CAPTIONS:

@@ -64,7 +64,7 @@ class Responder:
         `subject` stands in for a pronoun that only the conversation explains.
         """
         began = time.perf_counter()
-        entries = watched.entries
+        entries, frames = watched.entries, watched.frames  # as they are now: a camera goes on meanwhile
         start, end = (entries[0].start, entries[-1].end) if entries else (0.0, 0.0)
         question = sort_question(text, start, end, zone=watched.zone)
         if subject and question.subject in _PRONOUNS:
@@ -80,7 +80,7 @@ class Responder:
         now = time.perf_counter()
         evidence = sorted(inquiry.evidence, key=lambda item: item.start)
         timing = Timing(ingest_s, round((first or now) - began, 4), round(now - began + ingest_s, 4))
-        tokens = TokenUse(watched.frames, 2 * len(entries))
+        tokens = TokenUse(frames, 2 * len(entries))
         times = [item.start for item in evidence]
         yield AnswerPiece("", Answer("".join(said).strip(), times, evidence, tokens, timing, self.name))
 

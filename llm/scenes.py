@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from llama_vid.memory.entry import MemoryEntry
@@ -35,23 +36,27 @@ def scenes(
     if not entries:
         return []
     starts = [0]
-    total = entries[0].embedding.float().clone()
-    apart = 0
-    for index in range(1, len(entries)):
+    index, apart, total = 1, 0, _weight(entries[0])
+    while index < len(entries):
         entry, first = entries[index], entries[starts[-1]]
         far = float(entry.embedding.float() @ F.normalize(total, dim=0)) < alike
         apart = apart + 1 if far else 0
-        long_enough = entry.start - first.start >= shortest
-        if entry.scene != entries[index - 1].scene or entry.start - first.start >= longest:
+        lasted = entry.start - first.start
+        if entry.scene != entries[index - 1].scene or lasted >= longest:
             starts.append(index)
-        elif apart >= 2 and long_enough and index - 1 > starts[-1]:
+        elif apart >= 2 and lasted >= shortest and index - 1 > starts[-1]:
             starts.append(index - 1)  # it had begun to differ one entry ago
         else:
-            total += entry.embedding.float() * entry.frames
+            total += _weight(entry)
+            index += 1
             continue
-        total = entry.embedding.float().clone()
-        apart = 0
+        # On from the new stretch as if nothing had been before it: stretches that are over never change again.
+        index, apart, total = starts[-1] + 1, 0, _weight(entries[starts[-1]])
     return [_scene(entries, first, last - 1) for first, last in zip(starts, [*starts[1:], len(entries)], strict=True)]
+
+
+def _weight(entry: MemoryEntry) -> Tensor:
+    return entry.embedding.float() * entry.frames
 
 
 def _scene(entries: Sequence[MemoryEntry], first: int, last: int) -> Scene:

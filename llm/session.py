@@ -81,6 +81,10 @@ class VideoContext:
             left -= sum(len(tokens) for tokens in batch)
             if left:
                 yield left
+                if not rebuilt and (self._segments is not segments or len(segments) != at):
+                    # Another caller wrote meanwhile (a question while frames follow): on from what is there now.
+                    yield from self.syncing(entries)
+                    return
         self._cache, self._segments, self._ends = cache, segments, ends
 
     def generate(
