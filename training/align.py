@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -26,39 +26,12 @@ from llama_vid.tokenizer.compressor import Compressor, normalised
 from training.decoder import TrainableDecoder
 from training.feature_sets import FeatureSets
 from training.naming import NamingLoss, word_bags
+from training.options import AlignOptions
 from training.packing import IGNORED, PAIR, Packer, Rows
 from training.progress import Report, print_line
 from training.sampling import Photos, Sampler, Shot
 
 MOST_REFUSED: Final = 50  # items in a row that fit no empty row: then none will
-
-
-@dataclass(frozen=True, slots=True)
-class AlignOptions:
-    """The recipe of one run. `seconds` of language-model steps after `warm_seconds` of warm start.
-
-    A step fills `rows` rows of `length` slots. `clips_first` and `clips_last` are the share of synthetic clips at the
-    start and the end, between which it grows; `guided` the share of steps that read with a guide. `compiled` fuses the
-    decoder's step with torch.compile (minutes of start-up, then about twice the speed).
-    """
-
-    seconds: float
-    warm_seconds: float = 240.0
-    rows: int = 8
-    length: int = 288
-    rank: int = 16
-    compressor_rate: float = 6e-4
-    lora_rate: float = 6e-4
-    decay: float = 0.02
-    seed: int = 0
-    checkpoint_seconds: float = 300.0
-    warm_rate: float = 8e-4
-    warm_batch: int = 128
-    clips_first: float = 0.15
-    clips_last: float = 0.45
-    guided: float = 0.2
-    report_steps: int = 20
-    compiled: bool = True
 
 
 class Trainer:

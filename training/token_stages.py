@@ -14,12 +14,13 @@ from torch.nn import functional as F
 from llama_vid.errors import ConfigError
 from llama_vid.llm.language import LanguageModel
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
-from training.align import AlignOptions, Trainer
+from training.align import Trainer
 from training.decoder import TrainableDecoder
 from training.export import CARD, export_bundle
 from training.feature_sets import FeatureSets
 from training.head_stages import concept_texts, labels_file
 from training.members import Members
+from training.options import AlignOptions
 from training.prepare import TRAIN, UNLABELLED, Photographs, require
 from training.progress import RunLog, plot_loss, read_log
 from training.qa import open_questions, tidy

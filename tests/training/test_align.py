@@ -17,10 +17,11 @@ from torch.nn import functional as F
 from llama_vid.errors import ConfigError
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
 from tests.training.conftest import END, WIDTH, encode
-from training.align import AlignOptions, Trainer, cosine
+from training.align import Trainer, cosine
 from training.decoder import TrainableDecoder
 from training.feature_sets import FeatureSets
 from training.naming import word_bags
+from training.options import AlignOptions
 from training.sampling import Photos, Sampler, Shot
 
 CONFIG = CompressorConfig(patches=4, channels=16, guide=8, width=24, queries=4, layers=1, heads=2, out=WIDTH)
