@@ -61,7 +61,7 @@ def label_concepts(recipe: Labels, photos: Photographs) -> dict[str, object]:
         features = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r")[0]
         classes = np.load(require(recipe.cache / f"{name}-imagenet.npy"))
         scores: npt.NDArray[np.float32] = (members.images(features) @ texts.T).numpy()
-        labels = concept_labels(told, classes, scores, reference)
+        labels = concept_labels(told, classes, scores, reference, recipe.sure)
         reference = reference or (labels, scores)
         out = labels_file(recipe.out, name)
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ def concept_labels(
     classes: npt.NDArray[np.float32],
     scores: npt.NDArray[np.float32],
     reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None,
+    sure: float = 0.8,
 ) -> npt.NDArray[np.int8]:
     """Labels (N, concepts) of N photos: PRESENT, ABSENT or UNKNOWN.
 
@@ -47,11 +48,11 @@ def concept_labels(
             else (reference[0][:, column] == PRESENT, reference[1][:, column])
         )
         positives = known_scores[known] if known.sum() >= 10 else known_scores
-        sure = np.quantile(positives, 0.8) if known.sum() >= 10 else np.inf
+        high = np.quantile(positives, sure) if known.sum() >= 10 else np.inf
         low = np.quantile(positives, 0.15)
         present = named[:, column] | (mass > CLASS_SURE)
         if reference is not None:
-            present |= scores[:, column] > sure
+            present |= scores[:, column] > high
         absent = ~present & (mass < CLASS_NONE) & (scores[:, column] < low)
         labels[present, column] = PRESENT
         labels[absent, column] = ABSENT

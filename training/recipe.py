@@ -58,10 +58,11 @@ class Head(Stage):
 
 
 class Labels(Stage):
-    """Which concepts each photo shows, scored by these members of the head."""
+    """Which concepts each photo shows, scored by these members of the head; `sure` as in `concept_labels`."""
 
     stage: Literal["labels"]
     seeds: Annotated[list[int], Field(min_length=1)]
+    sure: Share = 0.8
 
 
 class Align(Stage):
