@@ -2,8 +2,8 @@
 
     python -m evaluation.calibrate [FOLDER] [--write]
 
-Three features of each question of `yesno.jsonl` (best and mean image-text z-score, the language model's yes/no margin) go
-into a ridge-penalised logistic regression. `--write` puts the result into the bundle's `bundle.json`.
+Three features of each question of `yesno.jsonl` (best and mean image-text z-score, the language model's yes/no margin)
+go into a ridge-penalised logistic regression. `--write` puts the result into the bundle's `bundle.json`.
 """
 
 from __future__ import annotations
