@@ -33,7 +33,7 @@ def concept_labels(
 
     `captions` may be empty lists (photos without captions), `classes` (N, 1000) are ImageNet probabilities, `scores`
     (N, concepts) image-text scores. `reference` are labels and scores of captioned photos, which set the score
-    thresholds of photos without captions.
+    thresholds of photos without captions: one above the quantile `sure` of the photos that show a concept shows it too.
     """
     named = np.zeros((len(classes), len(CONCEPTS)), bool)
     for row, sentences in enumerate(captions):

@@ -64,8 +64,10 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
     members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
     guides = F.normalize(concept_texts(members, TextStates())[:, : compressor.config.guide], dim=-1)
     own = recipe.model_dump(include=set(AlignOptions.__dataclass_fields__))
-    total = recipe.warm_seconds + recipe.seconds
-    with RunLog(recipe.out / "align.jsonl", "align", along="seconds", total=total) as log:
+    told = recipe.out / "align.jsonl"
+    if not (recipe.out / "align.pt").exists():
+        told.unlink(missing_ok=True)  # of a run that was thrown away
+    with RunLog(told, "align", along="seconds", total=recipe.seconds) as log:
         trainer = Trainer(
             compressor, TrainableDecoder(language.module, recipe.rank), FeatureSets(arrays), memory, sampler, guides,
             words, AlignOptions(**own), recipe.out / "align.pt", log,
@@ -80,20 +82,19 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
         if trainer.warm < recipe.warm_seconds:
             trainer.warm_up()
         trainer.train()
-    curves = {
-        "warm start": [
-            (entry["warm"], entry["loss"]) for entry in read_log(recipe.out / "align.jsonl") if "warm" in entry
-        ]
-    }
-    warm = plot_loss(curves, recipe.out / "warm.png", title="Warm start: naming words", along="seconds")
-    points = {"captions, questions, clips": [(entry["seconds"], entry["loss"]) for entry in trainer.log]}
-    plot = plot_loss(points, recipe.out / "align.png", title="Stages 1 and 2: two tokens a frame", along="seconds")
+    plots = []
+    if points := [(entry["warm"], entry["loss"]) for entry in read_log(told) if "warm" in entry]:
+        curve, title = {"both tokens": points}, "Warm start: naming words"
+        plots.append(plot_loss(curve, recipe.out / "warm.png", title=title, along="seconds"))
+    if points := [(entry["seconds"], entry["loss"]) for entry in trainer.log]:
+        curve, title = {"captions, questions, clips": points}, "Stages 1 and 2: two tokens a frame"
+        plots.append(plot_loss(curve, recipe.out / "align.png", title=title, along="seconds"))
     return {
         "steps": trainer.step_count,
         "seconds": round(trainer.elapsed),
         "loss": trainer.log[-1]["loss"] if trainer.log else None,
         "checkpoint": str(trainer.out),
-        "plots": [str(warm), str(plot)],
+        "plots": [str(plot) for plot in plots],
     }
 
 
