@@ -1,4 +1,4 @@
-"""One real server with the real model for all tests of this folder: a camera over RTSP, one for WebRTC, and bad ones."""
+"""One server with the real model for all tests of this folder: a camera over RTSP, one for WebRTC, and bad ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Live:
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """Cameras: `front` plays cyclists, `web` waits for a publisher, `locked` has a wrong password, `gone` is nowhere."""
+    """Cameras: `front` plays cyclists, `web` waits for a publisher, `locked` has a wrong password, `gone` is dead."""
     skip_without_mini()
     why = missing()
     if why:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import itertools
 import time
 
 import httpx
@@ -99,7 +100,7 @@ async def test_the_timeline_covers_what_was_watched(live: Live) -> None:
         assert span["start"] < span["end"]
         assert span["caption"].endswith(".")
         assert 0 <= span["motion"] <= 1
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in itertools.pairwise(spans):
         assert before["end"] <= after["start"] + 0.001
     assert spans[-1]["end"] - spans[0]["start"] >= 6
     middle = (spans[0]["start"] + spans[-1]["end"]) / 2
@@ -146,7 +147,7 @@ async def test_an_outage_leaves_memory_and_heals_by_itself(live: Live) -> None:
         assert spans[0]["start"] == first["start"]
         starts = [span["start"] for span in spans]
         assert starts == sorted(starts)
-        gaps = [b["start"] - a["end"] for a, b in zip(spans, spans[1:], strict=False)]
+        gaps = [b["start"] - a["end"] for a, b in itertools.pairwise(spans)]
         assert max(gaps) > 3, "the time of the outage is nobody's"
         assert live.camera()["reconnects"] >= 1
         listener.cancel()
