@@ -1,0 +1,99 @@
+"""A timeline that is told while watching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from llama_vid.chronicle import WAITING, Chronicle
+from llama_vid.llm.evidence import Finder
+from llama_vid.memory.bank import MemoryBank
+from llama_vid.memory.budget import Budget
+from llama_vid.memory.consolidation import policy
+from llama_vid.memory.entry import MemoryEntry
+from tests.model.making import entry
+
+
+class Teller:
+    """Says when it was asked for a sentence: `told` stands for the language model's, `plain` for one at once."""
+
+    def __init__(self) -> None:
+        self.told: list[float] = []
+
+    def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
+        self.told += [one.start for one in entries]
+        return [f"Told {one.start:g}." for one in entries]
+
+    def plain(self, one: MemoryEntry) -> str:
+        return f"Plain {one.start:g}."
+
+
+def made(seconds: int, each: int = 5) -> tuple[MemoryBank, Teller, Chronicle]:
+    """A bank of `seconds` with a cut every `each` seconds, and its chronicle."""
+    bank, teller = MemoryBank(Budget.for_context(8192)), Teller()
+    for second in range(seconds):
+        bank.append(entry(second, scene=second // each))
+    return bank, teller, Chronicle(bank, cast(Finder, teller))
+
+
+def test_a_timeline_never_waits_for_the_language_model() -> None:
+    _, teller, chronicle = made(20)
+    spans = chronicle.spans(float("-inf"), float("inf"))
+    assert [(span.start, span.end) for span in spans] == [(0, 5), (5, 10), (10, 15), (15, 20)]
+    assert all(span.caption.startswith("Plain") for span in spans)
+    assert teller.told == []
+
+
+def test_scenes_are_told_once_when_they_are_over() -> None:
+    bank, teller, chronicle = made(20)
+    assert len(list(chronicle.telling())) == 3
+    assert list(chronicle.telling()) == []
+    captions = [span.caption.split()[0] for span in chronicle.spans(0, 100)]
+    assert captions == ["Told", "Told", "Told", "Plain"]
+    bank.append(entry(20, scene=4))
+    list(chronicle.telling())
+    assert len(teller.told) == 4
+    assert [span.end for span in chronicle.spans(0, 100)] == [5, 10, 15, 20, 21]
+
+
+def test_telling_may_be_left_at_any_scene() -> None:
+    _, teller, chronicle = made(30)
+    telling = chronicle.telling()
+    next(iter(telling))
+    close = telling.close  # type: ignore[attr-defined]
+    close()
+    assert len(teller.told) == 1
+    list(chronicle.telling())
+    assert teller.told == sorted(set(teller.told))
+    assert len(teller.told) == 5
+
+
+def test_a_range_gives_the_scenes_that_share_time_with_it() -> None:
+    _, _, chronicle = made(20)
+    list(chronicle.telling())
+    assert [span.start for span in chronicle.spans(6, 11)] == [5, 10]
+    assert [span.start for span in chronicle.spans(17, 18)] == [15]
+    assert chronicle.spans(50, 60) == []
+    assert chronicle.spans(-20, -10) == []
+
+
+def test_too_many_waiting_scenes_get_plain_sentences() -> None:
+    _, teller, chronicle = made(5 * (WAITING + 11))
+    next(iter(chronicle.telling()))
+    assert len(teller.told) == 1
+    spans = chronicle.spans(0, 1e9)
+    assert len(spans) == WAITING + 11
+    assert sum(span.caption.startswith("Told") for span in spans) == 1
+    assert [span.start for span in spans] == sorted(span.start for span in spans)
+
+
+def test_what_was_told_outlives_consolidation() -> None:
+    bank, teller = MemoryBank(Budget.for_context(1024), policy(0.5)), Teller()
+    chronicle = Chronicle(bank, cast(Finder, teller))
+    for second in range(2000):
+        bank.append(entry(second, scene=second // 50))
+        list(chronicle.telling())
+    assert bank.version > 1
+    spans = chronicle.spans(0, 1e9)
+    assert [span.start for span in spans] == [50 * n for n in range(40)]
+    assert len(teller.told) == 39
