@@ -62,6 +62,7 @@ def test_a_webcam_is_published_watched_and_asked_about(live: Live) -> None:
         page.click("#webcam")
         until(lambda: not live.camera("web")["publishing"], "the end of the session")
         browser.close()
-    assert [problem for problem in problems if "503" not in problem] == []
+    # The page may offer before the camera is open, and asks for pictures before there is one.
+    assert [problem for problem in problems if "503" not in problem and "404" not in problem] == []
     # What was published is still remembered.
     assert live.camera("web")["watched_s"] >= WATCH_S
