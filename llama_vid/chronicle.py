@@ -33,32 +33,41 @@ class Chronicle:
 
     def telling(self) -> Iterator[None]:
         """Tell the scenes that are over, one by the language model at each step. May be closed and called anew."""
-        while len(found := scenes(entries := self._untold())) > 1:
-            for scene in found[: max(0, len(found) - 1 - WAITING)]:
-                self._keep(scene, entries, self._find.plain(entries[scene.told]))
-                found = found[1:]
+        while True:
+            entries, found = self._waiting()
+            if len(found) < 2:
+                return
             self._keep(found[0], entries, self._find.caption([entries[found[0].told]])[0])
             yield
 
     def spans(self, start: float, end: float) -> list[Span]:
         """The scenes that share time with [start, end], the present one included, in time order."""
+        entries, found = self._waiting()
         told = self._spans[bisect_right(self._spans, start, key=lambda span: span.end) :]
-        entries = self._untold()
-        waiting = [s for s in scenes(entries) if s.end > start and s.start <= end]
         return [
             *(span for span in told if span.start <= end),
-            *(_span(scene, self._find.plain(entries[scene.told])) for scene in waiting),
+            *(
+                _span(scene, self._find.plain(entries[scene.told]))
+                for scene in found
+                if scene.end > start and scene.start <= end
+            ),
         ]
+
+    def _waiting(self) -> tuple[Sequence[MemoryEntry], list[Scene]]:
+        """The entries that are not told, and their scenes: the last goes on, at most WAITING before it are over."""
+        entries = self._bank.entries
+        entries = entries[bisect_right(entries, self._until, key=lambda entry: entry.start) :]
+        found = scenes(entries)
+        late = max(0, len(found) - 1 - WAITING)
+        for scene in found[:late]:
+            self._keep(scene, entries, self._find.plain(entries[scene.told]))
+        return entries, found[late:]
 
     def _keep(self, scene: Scene, entries: Sequence[MemoryEntry], caption: str) -> None:
         self._spans.append(_span(scene, caption))
         self._until = entries[scene.last].start
         if len(self._spans) > KEPT:
             del self._spans[: KEPT // 10]
-
-    def _untold(self) -> Sequence[MemoryEntry]:
-        entries = self._bank.entries
-        return entries[bisect_right(entries, self._until, key=lambda entry: entry.start) :]
 
 
 def _span(scene: Scene, caption: str) -> Span:
