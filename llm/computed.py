@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,6 +14,9 @@ from llama_vid.llm.words import duration, listed
 
 TOLD: Final = 12  # times in one answer
 BELOW_BEST: Final = 1.5  # z-scores below the best frame that still count as the thing asked for
+
+#: "How long have you been watching?" asks about the watching, not for something to be seen.
+_WATCHING: Final = re.compile(r"\b(?:have|did|do|are) you\b.*\b(?:watch|record|look|see)", re.IGNORECASE)
 
 
 def when(find: Finder, inquiry: Inquiry) -> Iterator[str]:
@@ -26,7 +30,7 @@ def when(find: Finder, inquiry: Inquiry) -> Iterator[str]:
 
 def how_long(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     """How long the subject is seen in all; without a subject, how long was watched."""
-    if not inquiry.question.subject:
+    if not inquiry.question.subject or _WATCHING.search(inquiry.question.text):
         yield f"I have watched {duration(inquiry.seconds)}."
         return
     found = _found(find, inquiry)

@@ -121,8 +121,10 @@ def test_search(run: Ran) -> None:
 
 
 def test_ctrl_c_ends_without_a_traceback() -> None:
+    # A shell that starts a job in the background has it ignore SIGINT; the test is about a program in the foreground.
     code = """
-import sys, threading
+import signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from llama_vid import cli
 from llama_vid.commands import video
 def open_film(*_):
