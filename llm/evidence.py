@@ -58,10 +58,11 @@ class Finder:
                 runs.append((index, index))
         return sorted(runs, key=lambda run: float(z[run[0] : run[1] + 1].max()), reverse=True)
 
-    def ground(self, inquiry: Inquiry, runs: Sequence[tuple[int, int]], z: Tensor) -> None:
-        """Add runs of entries to the evidence, each with the caption of its best entry."""
+    def ground(self, inquiry: Inquiry, runs: Sequence[tuple[int, int]], z: Tensor, *, plain: bool = False) -> None:
+        """Add runs of entries to the evidence, each with the caption of its best entry (`plain`: without a new one)."""
         best = [first + int(z[first : last + 1].argmax()) for first, last in runs]
-        told = self.caption([inquiry.entries[index] for index in best])
+        shown = [inquiry.entries[index] for index in best]
+        told = [self.plain(entry) for entry in shown] if plain else self.caption(shown)
         for (first, last), index, text in zip(runs, best, told, strict=True):
             inquiry.note(inquiry.entries[first].start, inquiry.entries[last].end, self.sure(float(z[index])), text)
 

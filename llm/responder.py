@@ -26,7 +26,7 @@ from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.questions import QuestionKind, sort_question
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.llm.session import embed_segments
-from llama_vid.llm.words import duration, sentence
+from llama_vid.llm.words import duration, first_sentence, sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.scoring import SceneScorer
 
@@ -163,14 +163,17 @@ class Responder:
         for _ in inquiry.watched.context.syncing(inquiry.watched.entries):
             yield ""
         silent = True
-        for piece in inquiry.watched.context.generate(
+        pieces = inquiry.watched.context.generate(
             prompt, max_tokens=ANSWER_TOKENS, stop=model.line_ends, cancel=inquiry.cancel
-        ):
+        )
+        for piece in first_sentence(pieces):
             silent = False
             yield piece
         if silent and not inquiry.cancel():
             yield "I cannot tell."
-        self.find.ground(inquiry, self.find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN], z)
+        # Plain sentences beside a generated answer: the language model has had its word, and they cost nothing.
+        found = self.find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
+        self.find.ground(inquiry, found, z, plain=True)
 
     def _summary(self, inquiry: Inquiry) -> Iterator[str]:
         found = scenes(inquiry.entries)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
+
+_FIRST = "First,"
 
 
 def clock(seconds: float, zone: tzinfo | None = None) -> str:
@@ -32,6 +35,29 @@ def duration(seconds: float) -> str:
 def listed(items: Sequence[str]) -> str:
     """a; a and b; a, b and c."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def first_sentence(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces of a text up to the end of its first sentence; a small model's second one adds inventions.
+
+    The "First," of a sentence that was to have a second one is left out.
+    """
+    held: str | None = ""
+    for piece in pieces:
+        if held is not None:
+            held += piece
+            if len(held) < len(_FIRST) + 3 and _FIRST.startswith(held.strip()[: len(_FIRST)]):
+                continue  # it may yet become "First, a"
+            begin = held.strip()
+            rest = begin.removeprefix(_FIRST).lstrip()
+            piece, held = (rest[:1].upper() + rest[1:] if begin.startswith(_FIRST) else held), None
+        end = re.search(r"[.!?](?=\s|$)", piece)
+        if end is not None:
+            yield piece[: end.end()]
+            return
+        yield piece
+    if held:
+        yield held
 
 
 def sentence(text: str) -> str:
