@@ -40,8 +40,7 @@ def features(model: LLaMAVID, questions: list[YesNo]) -> Tensor:
         for number in numbers:
             text = questions[number].question
             z = find.scores(entries, sort_question(text).subject or text)
-            margin = find.margin(find.read(entries, z), text)
-            rows[number] = torch.tensor([float(z.max()), float(z.topk(max(1, len(z) // 4)).values.mean()), margin])
+            rows[number] = torch.tensor(find.weighed(entries, z, text))
     return rows
 
 

@@ -12,6 +12,7 @@ from llama_vid.llm.attention import causal
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import mark_text
 from llama_vid.llm.prompts import CAPTION_SUFFIX
+from llama_vid.llm.session import embed_segments
 from llama_vid.tokenizer.pair import TokenPair
 
 LONGEST: Final = 24  # tokens: a caption of 12 words takes about 14
@@ -29,13 +30,7 @@ def captions(model: LanguageModel, pairs: Sequence[TokenPair], *, beams: int = 1
 
 
 def _batch(model: LanguageModel, pairs: Sequence[TokenPair], beams: int) -> list[str]:
-    mark, suffix = model.embed_text(mark_text(0.0)), model.embed_text(CAPTION_SUFFIX)
-    prompts = torch.stack(
-        [
-            torch.cat([mark, torch.stack((pair.context, pair.motion)).to(mark.device, mark.dtype), suffix])
-            for pair in pairs
-        ]
-    )
+    prompts = torch.stack([_prompt(model, pair) for pair in pairs])
     count = len(pairs)
     # The prompts are short and alike in length: reading them anew for each token costs less than batching caches would.
     ids = torch.zeros(count, 1, 0, dtype=torch.long)
@@ -65,8 +60,7 @@ def _batch(model: LanguageModel, pairs: Sequence[TokenPair], beams: int) -> list
 
 def proposals(model: LanguageModel, pair: TokenPair, *, count: int = PROPOSALS, temperature: float = 0.7) -> list[str]:
     """Different sentences for one pair: the likeliest, and `count` drawn ones (seeded, so that they stay the same)."""
-    mark, suffix = model.embed_text(mark_text(0.0)), model.embed_text(CAPTION_SUFFIX)
-    prompt = torch.cat([mark, torch.stack((pair.context, pair.motion)).to(mark.device, mark.dtype), suffix])
+    prompt = _prompt(model, pair)
     rows = 1 + count
     ids = torch.zeros(rows, 0, dtype=torch.long)
     done = torch.zeros(rows, dtype=torch.bool)
@@ -113,6 +107,11 @@ class _Rows:
     def advance(self, n: int) -> None:
         """Count n new tokens of each sentence."""
         self._length += n
+
+
+def _prompt(model: LanguageModel, pair: TokenPair) -> Tensor:
+    """A memory of one frame and the words that ask for its caption, embedded (n, D)."""
+    return embed_segments(model, [mark_text(0.0), pair, CAPTION_SUFFIX])
 
 
 def _text(model: LanguageModel, row: Tensor) -> str:

@@ -82,10 +82,9 @@ def _found(find: Finder, inquiry: Inquiry) -> list[tuple[int, int]]:
     found = find.events(entries, z, _floor(find, z))
     if not found:
         # What most pictures show (people, say) stands out from no background: ask the tokens as well.
-        best, mean = float(z.max()), float(z.topk(max(1, len(z) // 4)).values.mean())
-        margin = find.margin(find.read(entries, z), f"Is there {subject} in the video?")
-        if find.calibration.probability(best, mean, margin) >= 0.5:
-            found = find.events(entries, z, best - 0.75)
+        weighed = find.weighed(entries, z, f"Is there {subject} in the video?")
+        if find.calibration.probability(*weighed) >= 0.5:
+            found = find.events(entries, z, weighed[0] - 0.75)
     find.ground(inquiry, found[:TOLD], z)
     return found
 

@@ -120,6 +120,11 @@ class Finder:
         text, score = self.scorer.told(entry.embedding)
         return sentence(text) if score >= VAGUE else UNCLEAR
 
+    def weighed(self, entries: Sequence[MemoryEntry], z: Tensor, question: str) -> tuple[float, float, float]:
+        """What a yes/no question is decided by: best z-score, mean of the best quarter, the tokens' margin."""
+        mean = float(z.topk(max(1, len(z) // 4)).values.mean())
+        return float(z.max()), mean, self.margin(self.read(entries, z), question)
+
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
         """One sentence for each entry, remembered by its pair's context token.
 

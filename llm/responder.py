@@ -134,8 +134,7 @@ class Responder:
         asked, entries = inquiry.question, inquiry.entries
         text = asked.subject or asked.text
         z = self.find.scores(entries, text)
-        best, mean = float(z.max()), float(z.topk(max(1, len(z) // 4)).values.mean())
-        margin = self.find.margin(self.find.read(entries, z), asked.text)
+        best, mean, margin = self.find.weighed(entries, z, asked.text)
         probability = self.calibration.probability(best, mean, margin)
         unsure = abs(probability - 0.5) < UNSURE
         if probability >= 0.5:

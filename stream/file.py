@@ -14,12 +14,12 @@ from llama_vid.stream.demux import open_container, video_stream
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.picture import LONGEST_SIDE
 from llama_vid.stream.recording import Recording, seconds_long
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
-from llama_vid.stream.status import Status
+from llama_vid.stream.source import SourceStats
+from llama_vid.stream.status import Status, Told
 from llama_vid.stream.urls import parse_url
 
 
-class FileSource:
+class FileSource(Told):
     """A video file (or one behind http(s):), sampled at `fps` by media time; frame k stands for second k / fps.
 
     Iterate it (`for frame in source`), each time from the start; or use it as an async `Source`, decoding in a thread.
@@ -59,16 +59,8 @@ class FileSource:
         return list(self._warnings)
 
     @property
-    def state(self) -> SourceState:
-        return self._status.state
-
-    @property
     def stats(self) -> SourceStats:
         return SourceStats(frames=self._frames, warnings=self.warnings)
-
-    def on_state(self, callback: StateCallback) -> None:
-        """Call `callback(state, reason)` on every later change."""
-        self._status.listen(callback)
 
     def __iter__(self) -> Iterator[Frame]:
         """Every sampled frame from the start. Raises SourceError when the file cannot be read."""

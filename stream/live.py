@@ -14,8 +14,8 @@ from llama_vid.stream.clock import LARGEST_DRIFT
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox, post
 from llama_vid.stream.reader import Ending, Limits, Reader
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
-from llama_vid.stream.status import Status
+from llama_vid.stream.source import SourceStats
+from llama_vid.stream.status import Status, Told
 from llama_vid.stream.urls import parse_url
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def backoff(attempt: int, luck: float) -> float:
     return float(min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 10))) * (0.5 + 0.5 * luck)
 
 
-class LiveSource:
+class LiveSource(Told):
     """A camera as a source. While it is open it connects, and connects again, for ever.
 
     `recv` gives the newest sampled frame and waits for one; seconds are UTC epoch seconds and strictly increase over
@@ -61,22 +61,9 @@ class LiveSource:
         self._was_live = False
 
     @property
-    def state(self) -> SourceState:
-        return self._status.state
-
-    @property
-    def reason(self) -> str:
-        """The redacted line that came with the latest state."""
-        return self._status.reason
-
-    @property
     def stats(self) -> SourceStats:
         warnings = [f"Connections that hung and were abandoned: {self._abandoned}."] if self._abandoned else []
         return SourceStats(self._mailbox.frames, self._mailbox.dropped, max(0, self._connections - 1), warnings)
-
-    def on_state(self, callback: StateCallback) -> None:
-        """Call `callback(state, reason)`, on the event loop, on every later change."""
-        self._status.listen(callback)
 
     async def __aenter__(self) -> Self:
         self._mailbox = Mailbox()

@@ -13,8 +13,8 @@ from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Mailbox
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
-from llama_vid.stream.status import Status
+from llama_vid.stream.source import SourceStats
+from llama_vid.stream.status import Status, Told
 from llama_vid.stream.urls import parse_url
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _LATEST = 1.0
 
 
-class FileCamera:
+class FileCamera(Told):
     """Loops a video file at its own pace; seconds are UTC epoch seconds, the newest frame wins.
 
     A file that cannot be read is an error of `recv`, unlike a camera that cannot be reached: it will not come back.
@@ -41,21 +41,8 @@ class FileCamera:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def state(self) -> SourceState:
-        return self._status.state
-
-    @property
-    def reason(self) -> str:
-        """The line that came with the latest state."""
-        return self._status.reason
-
-    @property
     def stats(self) -> SourceStats:
         return SourceStats(self._mailbox.frames, self._mailbox.dropped, 0, self._film.warnings)
-
-    def on_state(self, callback: StateCallback) -> None:
-        """Call `callback(state, reason)`, on the event loop, on every later change."""
-        self._status.listen(callback)
 
     async def __aenter__(self) -> Self:
         self._mailbox = Mailbox()

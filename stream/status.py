@@ -40,3 +40,23 @@ class Status:
         logger.info("%s: %s%s", self._name, state, f" ({reason})" if reason else "")
         for callback in list(self._listeners):
             callback(state, reason)
+
+
+class Told:
+    """What every source tells of itself, out of its `_status`."""
+
+    _status: Status
+
+    @property
+    def state(self) -> SourceState:
+        """Where the source stands."""
+        return self._status.state
+
+    @property
+    def reason(self) -> str:
+        """The redacted line that came with the latest state."""
+        return self._status.reason
+
+    def on_state(self, callback: StateCallback) -> None:
+        """Call `callback(state, reason)`, in the thread that brings it about, on every later change."""
+        self._status.listen(callback)

@@ -19,8 +19,8 @@ from llama_vid.errors import EndOfStream, ProtocolError, SourceError
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox
 from llama_vid.stream.picture import to_rgb
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
-from llama_vid.stream.status import Status
+from llama_vid.stream.source import SourceStats
+from llama_vid.stream.status import Status, Told
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class _Publisher:
     filmed: bool = False
 
 
-class WhipIngest:
+class WhipIngest(Told):
     """One camera that a browser or any WHIP client publishes to. At most one publisher: a new one replaces the old.
 
     Every received picture is drained (aiortc's queues have no bound), one a second is kept, the newest wins. A
@@ -82,15 +82,6 @@ class WhipIngest:
         self._turn = asyncio.Lock()
 
     @property
-    def state(self) -> SourceState:
-        return self._status.state
-
-    @property
-    def reason(self) -> str:
-        """The line that came with the latest state."""
-        return self._status.reason
-
-    @property
     def stats(self) -> SourceStats:
         return SourceStats(self._mailbox.frames, self._mailbox.dropped, max(0, self._connections - 1))
 
@@ -98,10 +89,6 @@ class WhipIngest:
     def resource_id(self) -> str | None:
         """The session of the publisher that is connected now, if any."""
         return self._publisher.resource_id if self._publisher else None
-
-    def on_state(self, callback: StateCallback) -> None:
-        """Call `callback(state, reason)`, on the event loop, on every later change."""
-        self._status.listen(callback)
 
     async def __aenter__(self) -> Self:
         self._mailbox = Mailbox()
