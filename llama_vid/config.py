@@ -6,6 +6,7 @@ import difflib
 import logging
 import os
 import ssl
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -20,7 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from llama_vid.errors import ConfigError
 from llama_vid.settings import CameraSettings, Config, ServerSettings
 
-__all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "load_config"]
+__all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "check_memory", "load_config"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,24 @@ def check_bind(server: ServerSettings) -> None:
             "set server.host to 127.0.0.1 and reach it through a tunnel "
             f"(ssh -L {server.port}:127.0.0.1:{server.port} HOST)"
         )
+
+
+def check_memory(config: Config) -> None:
+    """Refuses a memory folder that cannot be written, by trying: nothing stays behind, and no folder is made.
+
+    The server itself would start all the same, and say in `/readyz` that it keeps nothing. Raises ConfigError.
+    """
+    folder = config.memory_folder
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b"may I?")
+            file.flush()
+    except OSError as problem:
+        raise ConfigError(
+            f"memory.path: {folder} cannot be written ({problem.strerror}); "
+            "make it writable for this user, or set memory.path to another folder"
+        ) from None
 
 
 def _read(path: Path) -> CommentedMap:

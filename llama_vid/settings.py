@@ -99,13 +99,25 @@ class ModelSettings(Section):
 
 
 class MemorySettings(Section):
-    """How much is remembered. `recent_minutes` are never consolidated."""
+    """How much is remembered, where, and for how long. `recent_minutes` are never consolidated.
+
+    `path` as it was written; `Config.memory_folder` is the folder that it means.
+    """
 
     path: Path = Path("data")
     context_tokens: Literal["auto"] | Annotated[int, Field(ge=512)] = "auto"
     recent_minutes: float = Field(default=10, ge=0)
     retention_days: float = Field(default=7, gt=0)
     retention_gb: float = Field(default=20, gt=0)
+
+    @field_validator("path")
+    @classmethod
+    def _path(cls, value: Path) -> Path:
+        try:
+            value.expanduser()
+        except RuntimeError:
+            raise ValueError(f"{str(value)!r} names the home folder of nobody; write the whole path") from None
+        return value
 
 
 class MqttSettings(Section):
@@ -177,6 +189,15 @@ class Config(BaseSettings):
         """The file that this was read from; the running server follows its changes."""
         return self._file
 
+    @property
+    def memory_folder(self) -> Path:
+        """`memory.path`, absolute: `~` is the home folder, and what is relative counts from the folder of the file.
+
+        Without a file it counts from the working directory.
+        """
+        beside = self._file.parent if self._file is not None else Path()
+        return (beside / self.memory.path.expanduser()).absolute()
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -219,9 +240,6 @@ class Config(BaseSettings):
             found.append(("mqtt",))
         if self.server.tokens_file is not None:
             found.append(("server", "tokens_file"))
-        for key in ("path", "retention_days", "retention_gb"):
-            if key in self.memory.model_fields_set:
-                found.append(("memory", key))
         for name, camera in self.cameras.items():
             if camera.captions:
                 found.append(("cameras", name, "captions"))

@@ -34,7 +34,7 @@ def configuration() -> None:
 @app.command("check")
 def check(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: Json = False) -> None:
     """Say whether a configuration file is right, and if not, what to do about it."""
-    from llama_vid.config import check_bind, load_config
+    from llama_vid.config import check_bind, check_memory, load_config
 
     collected = _Collected()
     logger = logging.getLogger("llama_vid.config")
@@ -43,6 +43,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: Json =
     try:
         config = load_config(file)
         check_bind(config.server)
+        check_memory(config)
     except ConfigError as problem:
         if not as_json:
             raise
@@ -59,3 +60,4 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: Json =
         print(f"warning: {message}")
     names = ", ".join(cameras) if cameras else "none"
     print(f"{file} is right: port {config.server.port}, model {config.model.name}, cameras: {names}")
+    print(f"memory is kept in {config.memory_folder}")

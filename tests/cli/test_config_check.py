@@ -29,3 +29,12 @@ def test_an_unknown_key_is_named_with_its_line(tmp_path: Path) -> None:
     said = json.loads(done.stdout)
     assert said["ok"] is False
     assert "prot" in said["error"]
+
+
+def test_a_memory_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("memory: {path: a.yaml/kept, retention_gb: 5}\n")
+    done = llama_vid("config", "check", "a.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    line = one_clear_line(done)
+    assert f"memory.path: {tmp_path}/a.yaml/kept cannot be written" in line
+    assert "set memory.path to another folder" in line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_vid.config import check_bind, load_config
+from llama_vid.config import check_bind, check_memory, load_config
 from llama_vid.errors import ConfigError
 from llama_vid.settings import Config, ServerSettings, check_camera_url
 
@@ -68,9 +68,6 @@ def test_everything_of_the_design_is_taken(write: Write, caplog: pytest.LogCaptu
     ignored = [message.split(":")[1] + message.split("'")[1] for message in caplog.messages]
     assert ignored == [
         "5mqtt",
-        "4memory.path",
-        "4memory.retention_days",
-        "4memory.retention_gb",
         "10cameras.front.captions",
         "12cameras.front.alerts",
     ]
@@ -88,6 +85,31 @@ def test_the_environment_wins(write: Write, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LLAMA_VID_DATA", "/somewhere")  # the evaluation's, not ours
     config = load_config(write("server: {port: 1}\n"))
     assert (config.server.port, config.memory.context_tokens) == (9000, 4096)
+
+
+def test_the_memory_folder_counts_from_the_file(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert load_config(write("memory: {path: kept/here}\n")).memory_folder == tmp_path / "kept/here"
+    assert load_config(write("")).memory_folder == tmp_path / "data"
+    assert load_config(write("memory: {path: ~/kept}\n")).memory_folder == tmp_path / "home/kept"
+    assert load_config(write("memory: {path: /var/kept}\n")).memory_folder == Path("/var/kept")
+    assert load_config().memory_folder == elsewhere / "data"
+    # The file may be named by a path that is relative itself.
+    write("")
+    assert load_config("../llama-vid.yaml").memory_folder.resolve() == tmp_path / "data"
+
+
+def test_a_memory_folder_is_tried_and_left_alone(write: Write, tmp_path: Path) -> None:
+    check_memory(load_config(write("memory: {path: a/b/c}\n")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["llama-vid.yaml"]
+    (tmp_path / "taken").write_text("a file")
+    for path, why in (("taken", "Not a directory"), ("taken/below", "Not a directory"), ("/proc/none", "")):
+        with pytest.raises(ConfigError, match=rf"^memory\.path: .*{path} cannot be written \({why}") as problem:
+            check_memory(load_config(write(f"memory: {{path: {path}}}\n")))
+        assert "set memory.path to another folder" in str(problem.value)
 
 
 @pytest.mark.parametrize("value", ["x", "99999"])
@@ -124,6 +146,11 @@ def test_a_variable_that_should_be_json(monkeypatch: pytest.MonkeyPatch) -> None
         ("cameras:\n  a: {url: x.mp4, fps: 0}\n", "'cameras.a.fps': input should be greater than 0"),
         ("server: {port: 70000}\n", "llama-vid.yaml:1: 'server.port': input should be less than or equal to 65535"),
         ("memory:\n  context_tokens: lots\n", "llama-vid.yaml:2: 'memory.context_tokens': input should be 'auto' or"),
+        ("memory: {retention_days: 0}\n", "llama-vid.yaml:1: 'memory.retention_days': input should be greater than 0"),
+        (
+            "memory: {path: ~nobody-of-this-name/x}\n",
+            "1: 'memory.path': '~nobody-of-this-name/x' names the home folder",
+        ),
         ("timezone: Berlin\n", "'Berlin' is not a time zone"),
         ("model: {dtype: int3}\n", "'model.dtype': input should be 'auto', 'float32'"),
         ("a: 1\na: 2\n", "llama-vid.yaml:2: not valid YAML: found duplicate key"),
