@@ -1,24 +1,44 @@
 """The memory bank: what has been watched, in time order, in never more tokens than its budget.
 
-Each frame comes in as one entry. When the bank is full its policy consolidates it to 90 %, so that this happens (and
-the KV cache that mirrors it is rebuilt) once in minutes, not with every frame. Nothing is thrown away: entries become
-longer and coarser. Compare SAM 2's memory (Ravi et al. 2024, https://arxiv.org/abs/2408.00714), which keeps a fixed
-number of recent frames beside prompted ones; here all of the past stays, at less detail.
+Three tiers. The last minutes are held frame by frame. A frame in which nothing happened costs no token: it makes the
+entry before it longer (`folding.py`). When the budget is full, the older part is consolidated (`consolidation.py`), so
+that this happens (and the KV cache that mirrors the bank is rebuilt) once in many minutes, not with every frame. All of
+the past stays: entries become longer and coarser, and the journal keeps the detail.
+Compare SAM 2's memory (Ravi et al. 2024, https://arxiv.org/abs/2408.00714), which keeps a fixed number of recent frames
+beside prompted ones.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from llama_vid.errors import LlamaVidError
 from llama_vid.memory.budget import PAIR_TOKENS, Budget
 from llama_vid.memory.consolidation import Policy, oldest_first
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.folding import folded
 
-#: A full bank is consolidated to this share: at one frame a second a new hour-long bank is rebuilt every six minutes.
-AFTER_CONSOLIDATION: Final = 0.9
+#: A full bank is consolidated to this share: at one moving frame a second that is a rebuild every twelve minutes, which
+#: keeps two cores busy for 2 % of the time. Fuller would be finer memory, emptier would be fewer rebuilds.
+AFTER_CONSOLIDATION: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an append did, for whoever mirrors the bank: `entry` is the last entry now.
+
+    `extended` says that it is the one before, grown; `trimmed` is the entry before it where its end was moved.
+    `gone` were replaced by the fewer `come` when the bank was full (both empty otherwise).
+    """
+
+    entry: MemoryEntry
+    extended: bool = False
+    trimmed: MemoryEntry | None = None
+    gone: tuple[MemoryEntry, ...] = ()
+    come: tuple[MemoryEntry, ...] = ()
 
 
 class MemoryBank:
@@ -35,6 +55,11 @@ class MemoryBank:
     def entries(self) -> tuple[MemoryEntry, ...]:
         """All entries in time order; none overlap."""
         return tuple(self._entries)
+
+    @property
+    def last(self) -> MemoryEntry | None:
+        """The newest entry."""
+        return self._entries[-1] if self._entries else None
 
     @property
     def version(self) -> int:
@@ -54,7 +79,7 @@ class MemoryBank:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def append(self, entry: MemoryEntry) -> None:
+    def append(self, entry: MemoryEntry) -> Change:
         """Add what was watched last. A span that reaches into it is shortened: a frame lasts until the next one.
 
         Raises LlamaVidError if the entry does not start after the last one's start, or ends before it starts.
@@ -63,6 +88,7 @@ class MemoryBank:
             raise LlamaVidError(
                 f"a memory entry ends ({entry.end:g} s) before it starts ({entry.start:g} s); give frames in time order"
             )
+        trimmed = None
         if self._entries:
             last = self._entries[-1]
             if entry.start <= last.start:
@@ -70,12 +96,28 @@ class MemoryBank:
                     f"a memory entry starts at {entry.start:g} s, not after the last one's "
                     f"{last.start:g} s; give frames in time order"
                 )
+            if (longer := folded(last, entry)) is not None:
+                self._entries[-1] = longer
+                self._frames += entry.frames
+                return Change(longer, extended=True)
             if entry.start < last.end:
-                self._entries[-1] = replace(last, end=entry.start)
-        if len(self._entries) >= self.budget.pairs:
-            self._consolidate()
+                trimmed = self._entries[-1] = replace(last, end=entry.start)
+        gone, come = self._consolidate() if len(self._entries) >= self.budget.pairs else ((), ())
         self._entries.append(entry)
         self._frames += entry.frames
+        return Change(entry, trimmed=trimmed, gone=gone, come=come)
+
+    def restore(self, entries: Iterable[MemoryEntry]) -> None:
+        """Begin with what an earlier run remembered (in time order), consolidated where the budget has become smaller.
+
+        Raises LlamaVidError if the bank has entries already.
+        """
+        if self._entries:
+            raise LlamaVidError("a memory can be restored only before anything new was watched")
+        self._entries = list(entries)
+        self._frames = sum(entry.frames for entry in self._entries)
+        if len(self._entries) > self.budget.pairs:
+            self._consolidate()
 
     def between(self, start: float, end: float) -> tuple[MemoryEntry, ...]:
         """The entries that share time with [start, end), or the one that holds the instant if start equals end."""
@@ -87,9 +129,11 @@ class MemoryBank:
             right = bisect_right(self._entries, end, key=lambda entry: entry.start)
         return tuple(self._entries[left:right])
 
-    def _consolidate(self) -> None:
+    def _consolidate(self) -> tuple[tuple[MemoryEntry, ...], tuple[MemoryEntry, ...]]:
+        """Make room; gives the entries that are gone and those that came for them."""
         # One less than the budget at most: room for the entry that is coming.
         wanted = max(1, min(self.budget.pairs - 1, int(self.budget.pairs * AFTER_CONSOLIDATION)))
+        before = self._entries
         entries = self._policy(self.entries, wanted)
         if not entries or len(entries) > wanted:
             raise LlamaVidError(
@@ -98,3 +142,8 @@ class MemoryBank:
             )
         self._entries = list(entries)
         self._version += 1
+        old, new = {id(entry) for entry in before}, {id(entry) for entry in entries}
+        return (
+            tuple(entry for entry in before if id(entry) not in new),
+            tuple(entry for entry in entries if id(entry) not in old),
+        )

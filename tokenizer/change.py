@@ -23,8 +23,16 @@ def luma_grid(pixels: Tensor) -> Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(luma, GRID).squeeze(1)
 
 
-def change_energy(now: Tensor, before: Tensor) -> Tensor:
+def change_energy(now: Tensor, before: Tensor, ignored: Tensor | None = None) -> Tensor:
     """Energy in 0…1 (B,) of the change between luma grids (B, GRID, GRID); 0 for equal scenes under another light.
+
+    `ignored` (GRID, GRID) bool are cells whose change counts as nothing (see `stillness.py`).
+    """
+    return energy_of(changed_cells(now, before), ignored)
+
+
+def changed_cells(now: Tensor, before: Tensor) -> Tensor:
+    """Which cells changed (B, GRID, GRID) bool between luma grids (B, GRID, GRID).
 
     A gain and an offset common to all cells are taken out first; a cell has changed where the rest exceeds four robust
     standard deviations of the noise that most cells show.
@@ -37,5 +45,11 @@ def change_energy(now: Tensor, before: Tensor) -> Tensor:
     plain = (b - a).abs()
     rest = torch.minimum(rest, plain)  # a light that did not change needs no correction
     noise = 1.4826 * rest.median(1, keepdim=True).values
-    changed = (rest > (4 * noise).clamp(FLOOR, CEILING)).float().mean(1)
-    return (changed / FULL).clamp(0, 1).sqrt()
+    return (rest > (4 * noise).clamp(FLOOR, CEILING)).view_as(now)
+
+
+def energy_of(changed: Tensor, ignored: Tensor | None = None) -> Tensor:
+    """Energy in 0…1 (B,) of changed cells (B, GRID, GRID) bool, without the `ignored` (GRID, GRID) ones."""
+    if ignored is not None:
+        changed = changed & ~ignored
+    return (changed.flatten(1).float().mean(1) / FULL).clamp(0, 1).sqrt()

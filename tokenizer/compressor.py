@@ -80,6 +80,7 @@ class Compressor(nn.Module):
         self.context = TokenReader(1, config.patches, config.channels, **sizes)
         self.motion = TokenReader(2, config.patches, config.channels, **{**sizes, "queries": config.queries // 2})
         self.still = nn.Parameter(torch.randn(config.out) * 0.1)
+        self._still_token: Tensor | None = None
 
     def begin(self, guide: Tensor | None = None) -> State:
         """The state before the first frame; `guide` (G,) is a unit-length text embedding that says what to look for."""
@@ -90,10 +91,13 @@ class Compressor(nn.Module):
         state, pairs = self.run(state, frame, gaps=[gap])
         return state, pairs[0]
 
-    def run(self, state: State, frames: Encoded, *, gaps: list[bool] | None = None) -> tuple[State, list[TokenPair]]:
+    def run(
+        self, state: State, frames: Encoded, *, gaps: list[bool] | None = None, ignored: Tensor | None = None
+    ) -> tuple[State, list[TokenPair]]:
         """The pairs of T consecutive frames: what T steps give, with the readers run once.
 
-        Raises BundleError if the features do not fit the compressor.
+        `ignored` (GRID, GRID) bool are cells whose change is no motion. Raises BundleError if the features do not fit
+        the compressor.
         """
         count, patches, channels = frames.patches.shape
         if (patches, channels) != (self.config.patches, self.config.channels):
@@ -110,12 +114,12 @@ class Compressor(nn.Module):
         for t in range(count):
             if gaps is not None and gaps[t]:
                 state = State(guide=state.guide)
-            energy, cut = self._changed(state, x[t], frames.luma[t])
+            energy, cut = self._changed(state, x[t], frames.luma[t], ignored)
             first = state.previous is None or cut or state.blank
             previous = torch.zeros_like(x[t]) if first or state.previous is None else state.previous
             background = torch.zeros_like(x[t]) if first or state.background is None else state.background
             against_previous[t], against_background[t] = x[t] - previous, x[t] - background
-            held, anchor, anchor_luma = self._held(state, fresh[t], frames.luma[t], energy, first)
+            held, anchor, anchor_luma = self._held(state, fresh[t], frames.luma[t], energy, first, ignored)
             state = replace(
                 state,
                 previous=x[t],
@@ -127,11 +131,26 @@ class Compressor(nn.Module):
             )
             rows.append((state, 1.0 if first else energy, first))
             pairs.append((anchor, energy, held, cut))
+        # What is carried on must not keep the whole batch alive.
+        state = replace(state, previous=_own(state.previous), luma=_own(state.luma), background=_own(state.background))
         share = torch.tensor([gate for _, gate, _ in rows], device=x.device, dtype=fresh.dtype)
         motion = self.read_motion(against_previous, against_background, share, guide)
+        still = share_of(share) == 0  # one and the same token, so that whoever keeps pairs can tell by identity
         return state, [
-            TokenPair(context, motion[t], energy, held, cut) for t, (context, energy, held, cut) in enumerate(pairs)
+            TokenPair(context, self.still_token if still[t] else motion[t].clone(), energy, held, cut)
+            for t, (context, energy, held, cut) in enumerate(pairs)
         ]
+
+    @property
+    def still_token(self) -> Tensor:
+        """The motion token (D,) of a frame in which nothing moved: always the same tensor object."""
+        if self._still_token is None or self._still_token.data_ptr() != self.still.data_ptr():
+            self._still_token = self.still.detach()
+        return self._still_token
+
+    def repeated(self, context: Tensor) -> TokenPair:
+        """The pair of a frame that shows just what the frame before showed, whose context token (D,) it holds."""
+        return TokenPair(context, self.still_token, 0.0, held=True, cut=False)
 
     def read_context(self, x: Tensor, guide: Tensor | None = None) -> Tensor:
         """Fresh context tokens (B, D) of normalised features (B, P, C)."""
@@ -149,23 +168,28 @@ class Compressor(nn.Module):
         token: Tensor = self.still.to(read.dtype) * (1 - gate) + read * gate
         return token
 
-    def _changed(self, state: State, x: Tensor, luma: Tensor) -> tuple[float, bool]:
+    def _changed(self, state: State, x: Tensor, luma: Tensor, ignored: Tensor | None) -> tuple[float, bool]:
         if state.previous is None or state.luma is None:
             return 0.0, False
-        energy = float(change_energy(luma[None], state.luma[None]))
+        energy = float(change_energy(luma[None], state.luma[None], ignored))
         distance = float(1 - F.cosine_similarity(x, state.previous, dim=-1).mean())
         return energy, energy >= CUT_ENERGY and distance >= CUT_DISTANCE
 
     def _held(
-        self, state: State, fresh: Tensor, luma: Tensor, energy: float, first: bool
+        self, state: State, fresh: Tensor, luma: Tensor, energy: float, first: bool, ignored: Tensor | None
     ) -> tuple[bool, Tensor, Tensor]:
         if first or state.anchor is None or state.anchor_luma is None:
-            return False, fresh, luma
+            return False, fresh.clone(), luma.clone()
         if float(F.cosine_similarity(fresh.float(), state.anchor.float(), dim=0)) >= HOLD_COSINE:
             return True, state.anchor, state.anchor_luma
-        if energy < STILL and float(change_energy(luma[None], state.anchor_luma[None])) < DRIFT:
+        if energy < STILL and float(change_energy(luma[None], state.anchor_luma[None], ignored)) < DRIFT:
             return True, state.anchor, state.anchor_luma
-        return False, fresh, luma
+        return False, fresh.clone(), luma.clone()
+
+
+def _own(rows: Tensor | None) -> Tensor | None:
+    """A tensor with storage of its own."""
+    return None if rows is None else rows.clone()
 
 
 def normalised(patches: Tensor) -> Tensor:

@@ -99,8 +99,13 @@ def probability(z: float | Tensor, scale: float = SCALE, shift: float = SHIFT) -
 
 
 def smoothed(scores: Tensor, seconds: Sequence[float], window: float = 1.5) -> Tensor:
-    """Scores (N,) averaged over neighbours within `window` seconds: a single odd frame counts less."""
+    """Scores (N,) averaged over neighbours within `window` seconds: a single odd frame counts less.
+
+    `seconds` are in time order.
+    """
     times = torch.tensor(list(seconds), dtype=torch.float64)
-    near = ((times[:, None] - times[None, :]).abs() <= window).float()
-    mean: Tensor = (near @ scores.float()) / near.sum(1)
+    first = torch.searchsorted(times, times - window)
+    last = torch.searchsorted(times, times + window, right=True)
+    sums = torch.cat([torch.zeros(1, dtype=torch.float64), scores.double().cumsum(0)])
+    mean: Tensor = ((sums[last] - sums[first]) / (last - first)).to(scores.dtype)
     return 0.5 * scores + 0.5 * mean

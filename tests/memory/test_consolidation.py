@@ -32,7 +32,7 @@ def test_merging_keeps_a_held_context_and_opposite_tokens_finite(make_entry: Mak
 
 
 def test_alike_neighbours_go_first(make_entry: MakeEntry) -> None:
-    entries = [make_entry(t, seed=t // 2) for t in range(20)]  # 0 and 1 alike, 2 and 3 alike, …
+    entries = [make_entry(t, seed=t // 2, energy=0.3) for t in range(20)]  # 0 and 1 alike, 2 and 3 alike, …
     after = oldest_first(entries, 15, recent_seconds=0)
     assert len(after) == 15
     assert all(entry.frames == 1 or (entry.frames == 2 and entry.start % 2 == 0) for entry in after)
@@ -56,14 +56,40 @@ def test_the_recent_minutes_stay_as_they_are(make_entry: MakeEntry) -> None:
     assert list(after[-60:]) == entries[-60:]
 
 
-def test_scenes_are_merged_only_when_nothing_else_is_left(make_entry: MakeEntry) -> None:
+def test_idle_stretches_become_one_pair_however_long(make_entry: MakeEntry) -> None:
+    entries = [make_entry(t, seed=0, energy=0.1) for t in range(1000)]  # still, but not so still as to be folded
+    entries[500:510] = [make_entry(t, seed=t, energy=0.8) for t in range(500, 510)]
+    after = oldest_first(entries, 900, recent_seconds=60)
+    assert [(entry.start, entry.end) for entry in after if entry.frames > 1] == [(0, 500), (510, 940)]
+    assert all(entry.frames == 1 for entry in after if entry.energy > 0.5)
+    assert list(after[-60:]) == entries[-60:]
+
+
+def test_scenes_give_way_whole_and_unmixed(make_entry: MakeEntry) -> None:
     entries = [make_entry(t, scene=t // 4) for t in range(40)]
     kept = oldest_first(entries, 10, recent_seconds=0)
     assert [(entry.scene, entry.frames) for entry in kept] == [(scene, 4) for scene in range(10)]
-    assert len(oldest_first(entries, 3, recent_seconds=0)) == 3
+    fewer = oldest_first(entries, 3, recent_seconds=0)
+    assert len(fewer) == 3
+    whole = {entry.scene: entry for entry in kept}
+    assert all(entry.pair.context is not None for entry in fewer)
+    for entry in fewer:
+        torch.testing.assert_close(entry.pair.context, whole[entry.scene].pair.context)
+    assert (fewer[0].start, fewer[-1].end, sum(entry.frames for entry in fewer)) == (0, 40, 40)
 
 
-def test_pinned_entries_stay_while_anything_else_can_go(make_entry: MakeEntry) -> None:
+def test_the_short_and_quiet_scene_gives_way_first(make_entry: MakeEntry) -> None:
+    entries = [
+        make_entry(0, 100, seed=1, scene=0, frames=100),
+        make_entry(100, 101, seed=2, scene=1, energy=0.01),
+        make_entry(101, 200, seed=3, scene=2, frames=99),
+        make_entry(200, 201, seed=4, scene=3, energy=0.9),
+        make_entry(201, 300, seed=5, scene=4, frames=99),
+    ]
+    assert {entry.scene for entry in oldest_first(entries, 4, recent_seconds=0)} == {0, 2, 3, 4}
+
+
+def test_pinned_entries_stay_as_they_are_while_anything_else_can_go(make_entry: MakeEntry) -> None:
     entries = [make_entry(t, pinned=t % 10 == 5) for t in range(100)]
     after = oldest_first(entries, 21, recent_seconds=0)
     assert len(after) == 21
