@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from llama_vid.llm.answer import Span
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.memory.bank import MemoryBank
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.records import ToldSpan
 
-#: Told scenes that are kept, the newest: hours of a busy street, weeks of a quiet room; some 300 bytes each.
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import CameraJournal
+
+#: Told scenes that are kept without a journal, the newest: hours of a busy street, weeks of a quiet room.
 KEPT: Final = 10_000
 #: Scenes that may wait for the language model's sentence; what is older gets a plain one, so that telling keeps pace.
 WAITING: Final = 32
+#: Times are rounded to milliseconds in what is told.
+ROUNDED: Final = 0.001
 
 
 class Chronicle:
     """The captioned scenes of a memory. What is told stays as it is when memory consolidates its entries.
 
     The language model takes up to a second for a sentence, so it tells each scene once, when it is over and there is
-    time; until then the scene has the plain sentence that its picture matches best. All calls belong to the thread
-    that owns the tensors.
+    time; until then the scene has the plain sentence that its picture matches best. With a `journal`, what is told is
+    written there and read from there. All calls belong to the thread that owns the tensors.
     """
 
-    def __init__(self, bank: MemoryBank, find: Finder) -> None:
-        self._bank, self._find = bank, find
+    def __init__(self, bank: MemoryBank, find: Finder, journal: CameraJournal | None = None) -> None:
+        self._bank, self._find, self._journal = bank, find, journal
         self._spans: list[Span] = []
         self._until = float("-inf")  # start of the last entry that was told
 
+    def resume(self) -> None:
+        """After memory was restored: what was told before is not told again."""
+        told = self._journal.told(float("-inf"), float("inf")) if self._journal is not None else []
+        if told:
+            starts = [entry.start for entry in self._bank.entries]
+            behind = bisect_left(starts, told[-1].end - ROUNDED)
+            self._until = starts[behind - 1] if behind else self._until
+
     def telling(self) -> Iterator[None]:
-        """Tell the scenes that are over, one by the language model at each step. May be closed and called anew."""
+        """Tell the scenes that are over by the language model, in short steps. May be closed and called anew."""
         while True:
             entries, found = self._waiting()
             if len(found) < 2:
                 return
-            self._keep(found[0], entries, self._find.caption([entries[found[0].told]])[0])
+            # While the sentence is made, memory may go on, but not this scene: it is over.
+            caption = yield from self._find.captioning(entries[found[0].told])
+            self._keep(found[0], entries, caption)
             yield
 
     def spans(self, start: float, end: float) -> list[Span]:
         """The scenes that share time with [start, end], the present one included, in time order."""
         entries, found = self._waiting()
-        told = self._spans[bisect_right(self._spans, start, key=lambda span: span.end) :]
+        told: Sequence[Span] = self._spans[bisect_right(self._spans, start, key=lambda span: span.end) :]
+        if self._journal is not None:
+            before = told[0].start if told else float("inf")
+            older = [Span(s.start, s.end, s.caption, s.motion) for s in self._journal.told(start, end)]
+            told = [*(span for span in older if span.start < before - ROUNDED), *told]
         return [
             *(span for span in told if span.start <= end),
             *(
@@ -64,10 +84,13 @@ class Chronicle:
         return entries, found[late:]
 
     def _keep(self, scene: Scene, entries: Sequence[MemoryEntry], caption: str) -> None:
-        self._spans.append(_span(scene, caption))
+        span = _span(scene, caption)
+        self._spans.append(span)
         self._until = entries[scene.last].start
-        if len(self._spans) > KEPT:
-            del self._spans[: KEPT // 10]
+        if self._journal is not None:
+            self._journal.tell(ToldSpan(span.start, span.end, span.caption, span.motion))
+        if len(self._spans) > (KEPT if self._journal is None else WAITING):
+            del self._spans[: len(self._spans) // 2]
 
 
 def _span(scene: Scene, caption: str) -> Span:

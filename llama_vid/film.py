@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 
-from llama_vid.llm.answer import Answer, AnswerPiece, Moment, Span, TokenUse
+from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
+from llama_vid.llm.recall import Archive
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
@@ -35,6 +36,17 @@ class Watching:
     def tokens(self) -> TokenUse:
         """Frames watched and the tokens that stand for them."""
         return TokenUse(self.frames, self.recorder.bank.tokens)
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What memory and the KV cache hold."""
+        bank = self.recorder.bank
+        return MemoryUse(len(bank), bank.tokens, self.context.cached_bytes, self.recorder.restored)
+
+    @property
+    def archive(self) -> Archive | None:
+        """The journal that holds in detail what memory has consolidated."""
+        return self.recorder.journal
 
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
         """Frames read again under a guide."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, tzinfo
 from os import PathLike, fspath
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ import torch
 from llama_vid.bundle import Bundle, load_bundle
 from llama_vid.errors import SourceError
 from llama_vid.film import Film
+from llama_vid.intake import Intake
+from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
 from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import captions
@@ -28,6 +30,9 @@ from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import CameraJournal, Journal
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +50,17 @@ class LLaMAVID:
         context_tokens: int | None = None,
         zone: tzinfo | None = None,
         recent_minutes: float = 10.0,
+        journal: Journal | None = None,
     ) -> None:
         self.bundle = bundle
         self._zone = zone or datetime.now().astimezone().tzinfo or UTC
         self._recent_minutes = recent_minutes
         self._context_tokens = context_tokens
         self.responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
+        self._journal = journal
         self._thread: ModelThread | None = None
+        self._intake: Intake | None = None
+        self._leisure: Leisure | None = None
 
     @classmethod
     def from_pretrained(
@@ -63,15 +72,17 @@ class LLaMAVID:
         context_tokens: int | None = None,
         zone: tzinfo | None = None,
         recent_minutes: float = 10.0,
+        journal: Journal | None = None,
     ) -> Self:
         """Load a bundle: `mini`, or a bundle's folder.
 
         `context_tokens` lowers the memory's context window; `zone` is the time zone of live cameras' times in answers
-        (default: this machine's); the last `recent_minutes` are never consolidated. Raises BundleError for anything
-        missing or damaged.
+        (default: this machine's); the last `recent_minutes` are never consolidated. With a `journal` the cameras that
+        are watched remember over restarts; it stays the caller's to close. Raises BundleError for anything missing or
+        damaged.
         """
         bundle = load_bundle(name, device=device, dtype=dtype)
-        return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes)
+        return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes, journal=journal)
 
     @property
     def name(self) -> str:
@@ -127,17 +138,21 @@ class LLaMAVID:
         `watch_for` is a standing instruction for the compressor.
         """
         opened = open_source(source, fps=fps, live=True) if isinstance(source, str) else source
-        if self._thread is None:
+        if self._thread is None or self._intake is None or self._leisure is None:
             self._thread = ModelThread()
-        recorder = self._recorder(watch_for)
-        return Session(opened, recorder, self.responder, self._thread, name=name, zone=self._zone)
+            self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
+        recorder = self._recorder(watch_for, self._journal.camera(name) if self._journal is not None else None)
+        return Session(
+            opened, recorder, self.responder, self._thread, self._intake, self._leisure, name=name, zone=self._zone
+        )
 
-    def _recorder(self, watch_for: str | None = None) -> Recorder:
+    def _recorder(self, watch_for: str | None = None, journal: CameraJournal | None = None) -> Recorder:
         return Recorder(
             self.bundle,
             context_tokens=self._context_tokens,
             watch_for=watch_for,
             recent_minutes=self._recent_minutes,
+            journal=journal,
         )
 
     def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]], *, beams: int = 3) -> list[str]:

@@ -1,36 +1,62 @@
-"""One film's or camera's memory being written: frames in, token pairs into the bank, small pictures kept beside it."""
+"""One film's or camera's memory being written: frames in, token pairs into the bank, pictures and journal beside it."""
 
 from __future__ import annotations
 
 import io
-from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Final
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from llama_vid.bundle import Bundle
-from llama_vid.memory.bank import MemoryBank
+from llama_vid.llm.words import duration
+from llama_vid.memory.bank import Change, MemoryBank
 from llama_vid.memory.budget import Budget
 from llama_vid.memory.consolidation import RECENT_SECONDS, policy
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.pictures import Pictures
 from llama_vid.stream.frame import Frame
+from llama_vid.tokenizer.change import luma_grid
 from llama_vid.tokenizer.compressor import STILL
 from llama_vid.tokenizer.pair import TokenPair
+from llama_vid.tokenizer.stillness import StillGate
+from llama_vid.tokenizer.tower import Encoded
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import CameraJournal
+
+logger = logging.getLogger(__name__)
 
 BATCH: Final = 8  # frames a forward: 100–200 ms on two cores, the longest that a question waits
-PICTURE_SIDE: Final = 640  # pixels of the longer side of a kept picture
-PICTURE_BYTES: Final = 160 << 20  # about an hour of pictures; older ones are thinned beyond
-STILL_SECONDS: Final = 10.0  # a picture at least this often while nothing moves
+ONE_FRAME: Final = 1e-3  # seconds that a frame lasts at least
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Frames of one source, looked at in small: which of them the tower must encode.
+
+    `pixels` (N, 3, S, S) uint8 are those of the `needed` frames alone, in order; cells of the picture that are
+    `ignored` (GRID, GRID) bool change all the time and count as still.
+    """
+
+    frames: tuple[Frame, ...]
+    needed: tuple[bool, ...]
+    ignored: Tensor | None
+    pixels: Tensor
 
 
 class Recorder:
     """Memory of one source. Synchronous; every call belongs to the thread that owns the tensors.
 
-    `watch_for` is a standing instruction: the compressor reads every frame with it in mind.
+    `watch_for` is a standing instruction: the compressor reads every frame with it in mind. With a `journal`, all that
+    is new is written there, and `restore` takes up again what an earlier run remembered.
     """
 
     def __init__(
@@ -40,44 +66,112 @@ class Recorder:
         context_tokens: int | None = None,
         watch_for: str | None = None,
         recent_minutes: float = RECENT_SECONDS / 60,
+        journal: CameraJournal | None = None,
     ) -> None:
         self.bundle = bundle
+        self.journal = journal
         context = min(context_tokens or bundle.language.context, bundle.language.context)
         self.bank = MemoryBank(Budget.for_context(context), policy(recent_minutes))
         self._guide = bundle.guide(watch_for) if watch_for else None
         self._state = bundle.compressor.begin(self._guide)
+        self._gate = StillGate()
         self._scene = 0
         self._last: float | None = None
-        self._pictures = _Pictures()
+        self._shift = 0.0  # seconds by which a clock that was set back is moved forward
+        self._embedding: Tensor | None = None
+        self._pictures = Pictures(journal)
+        self.restored = ""
+
+    def restore(self) -> None:
+        """Take up again what the journal remembers of an earlier run; before the first frame."""
+        began = time.perf_counter()
+        entries = self.journal.restore() if self.journal is not None else []
+        if entries:
+            self.bank.restore(entries)
+            self._scene = entries[-1].scene
+            watched = duration(entries[-1].end - entries[0].start)
+            self.restored = f"{len(entries):,} entries ({watched}) in {time.perf_counter() - began:.1f} s"
 
     def add(self, frames: Sequence[Frame]) -> None:
-        """Watch frames in time order: encode them together, compress them one after another, append them to the
-        bank.
+        """Watch frames in time order: encode those that changed together, compress them one after another, append
+        them to the bank.
         """
         for at in range(0, len(frames), BATCH):
-            self._add(frames[at : at + BATCH])
+            glance = self.look(frames[at : at + BATCH])
+            self.take(glance, self.bundle.tower.encode_pixels(glance.pixels) if len(glance.pixels) else None)
 
-    def _add(self, frames: Sequence[Frame]) -> None:
-        with torch.inference_mode():
-            encoded = self.bundle.tower.encode([frame.image for frame in frames])
-            self._state, pairs = self.bundle.compressor.run(self._state, encoded, gaps=[frame.gap for frame in frames])
-        for frame, pair, embedding in zip(frames, pairs, encoded.embedding, strict=True):
-            begins = self._last is None or pair.cut or frame.gap
-            self._scene += int(begins and self._last is not None)
-            step = 1.0 if self._last is None else min(2.0, max(1e-3, frame.seconds - self._last))
-            self.bank.append(
-                MemoryEntry(
-                    start=frame.seconds,
-                    end=frame.seconds + step,
-                    pair=_owned(pair),
-                    embedding=embedding.clone(),
-                    energy=pair.energy,
-                    scene=self._scene,
-                )
+    def look(self, frames: Sequence[Frame]) -> Glance:
+        """Look at the next frames in small and say which must be encoded; `take` must follow before the next look."""
+        pixels = self.bundle.tower.pixels([frame.image for frame in frames])
+        luma = luma_grid(pixels)
+        ignored = self._gate.ignored
+        needed = tuple(self._gate.needed(small, gap=frame.gap) for small, frame in zip(luma, frames, strict=True))
+        return Glance(tuple(frames), needed, ignored, pixels[torch.tensor(needed)])
+
+    def take(self, glance: Glance, encoded: Encoded | None) -> None:
+        """Remember the frames of a glance; `encoded` are its needed ones (None where none is)."""
+        try:
+            with torch.inference_mode():
+                pairs, embeddings = self._compressed(glance, encoded)
+        except BaseException:
+            self._gate = StillGate()  # it takes these frames for encoded, and they are not
+            raise
+        for frame, pair, embedding in zip(glance.frames, pairs, embeddings, strict=True):
+            self._remember(frame, pair, embedding)
+
+    def _compressed(self, glance: Glance, encoded: Encoded | None) -> tuple[list[TokenPair], list[Tensor]]:
+        """The pair and the embedding of every frame of a glance; frames not encoded repeat the last one's."""
+        compressor = self.bundle.compressor
+        context = self._state.anchor
+        fresh: Iterator[tuple[TokenPair, Tensor]] = iter(())
+        if encoded is not None:
+            gaps = [frame.gap for frame, needed in zip(glance.frames, glance.needed, strict=True) if needed]
+            self._state, found = compressor.run(self._state, encoded, gaps=gaps, ignored=glance.ignored)
+            fresh = zip(found, encoded.embedding, strict=True)
+        pairs: list[TokenPair] = []
+        embeddings: list[Tensor] = []
+        for needed in glance.needed:
+            if needed:
+                pair, embedding = next(fresh)
+                context, self._embedding = pair.context, embedding.clone()
+                pairs.append(pair)
+            else:
+                assert context is not None  # the gate lets no first frame pass
+                pairs.append(compressor.repeated(context))
+            assert self._embedding is not None
+            embeddings.append(self._embedding)
+        return pairs, embeddings
+
+    def _remember(self, frame: Frame, pair: TokenPair, embedding: Tensor) -> None:
+        seconds = self._placed(frame.seconds)
+        begins = self._last is None or pair.cut or frame.gap
+        self._scene += int(begins and len(self.bank) > 0)
+        step = 1.0 if self._last is None else min(2.0, max(ONE_FRAME, seconds - self._last))
+        change = self.bank.append(
+            MemoryEntry(
+                start=seconds,
+                end=seconds + step,
+                pair=pair,
+                embedding=embedding,
+                energy=pair.energy,
+                scene=self._scene,
             )
-            if begins or pair.energy >= STILL or frame.seconds - self._pictures.latest >= STILL_SECONDS:
-                self._pictures.add(frame.seconds, frame.image)
-            self._last = frame.seconds
+        )
+        if self.journal is not None:
+            _write(self.journal, change)
+        self._pictures.see(seconds, frame.image, moving=begins or pair.energy >= STILL)
+        self._last = seconds
+
+    def _placed(self, seconds: float) -> float:
+        """A frame's time, moved forward where the clock was set back since the last run: time never repeats."""
+        last = self.bank.last
+        if last is not None and self._last is None and seconds <= last.start:
+            self._shift = max(last.end, last.start + ONE_FRAME) - seconds
+            logger.warning(
+                "The clock is %s behind what memory holds already; times go on from there. Check the machine's clock.",
+                duration(self._shift),
+            )
+        return seconds + self._shift
 
     @property
     def start(self) -> float:
@@ -87,7 +181,7 @@ class Recorder:
     @property
     def end(self) -> float:
         """When memory ends, in seconds."""
-        return self.bank.entries[-1].end if len(self.bank) else 0.0
+        return self.bank.last.end if self.bank.last is not None else 0.0
 
     def jpeg(self, seconds: float | None = None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest) as JPEG; None while there is none."""
@@ -117,56 +211,13 @@ class Recorder:
         self._pictures.show(seconds, image)
 
 
-def _owned(pair: TokenPair) -> TokenPair:
-    # Rows of a batch share its storage; a held context is the anchor itself and is shared on purpose.
-    context = pair.context if pair.held else pair.context.clone()
-    return TokenPair(context, pair.motion.clone(), pair.energy, pair.held, pair.cut)
-
-
-class _Pictures:
-    """JPEGs by time, bounded in bytes: when full, every second one of the older half goes."""
-
-    def __init__(self) -> None:
-        self._seconds: list[float] = []
-        self._data: list[bytes] = []
-        self._bytes = 0
-        self._newest: tuple[float, bytes] | None = None
-
-    @property
-    def latest(self) -> float:
-        return self._seconds[-1] if self._seconds else float("-inf")
-
-    def add(self, seconds: float, image: npt.NDArray[np.uint8]) -> None:
-        data = _encode(image)
-        self._seconds.append(seconds)
-        self._data.append(data)
-        self._bytes += len(data)
-        self._newest = (seconds, data)
-        if self._bytes > PICTURE_BYTES:
-            half = len(self._data) // 2
-            keep = [i for i in range(len(self._data)) if i >= half or i % 2 == 0]
-            self._seconds, self._data = [self._seconds[i] for i in keep], [self._data[i] for i in keep]
-            self._bytes = sum(map(len, self._data))
-
-    def show(self, seconds: float, image: npt.NDArray[np.uint8]) -> None:
-        if self._newest is None or self._newest[0] < seconds:
-            self._newest = (seconds, _encode(image))
-
-    def nearest(self, seconds: float | None) -> bytes | None:
-        if self._newest is None:
-            return None
-        if seconds is None or seconds >= self._newest[0]:
-            return self._newest[1]
-        if not self._seconds:
-            return self._newest[1]
-        at = bisect_left(self._seconds, seconds)
-        near = [i for i in (at - 1, at) if 0 <= i < len(self._seconds)]
-        return self._data[min(near, key=lambda i: abs(self._seconds[i] - seconds))]
-
-
-def _encode(image: npt.NDArray[np.uint8]) -> bytes:
-    picture = Image.fromarray(image)
-    picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=82)
-    return out.getvalue()
+def _write(journal: CameraJournal, change: Change) -> None:
+    """Tell the journal what an append did to the bank."""
+    if change.trimmed is not None:
+        journal.extend(change.trimmed)
+    if change.gone:
+        journal.consolidate(change.gone, change.come)
+    if change.extended:
+        journal.extend(change.entry)
+    else:
+        journal.append(change.entry)

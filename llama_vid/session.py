@@ -15,7 +15,9 @@ from typing import Final, Self
 from llama_vid.chronicle import Chronicle
 from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.film import Watching
-from llama_vid.llm.answer import AnswerPiece, Span, TokenUse
+from llama_vid.intake import Intake
+from llama_vid.leisure import Leisure
+from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
 from llama_vid.llm.questions import sort_question
 from llama_vid.llm.responder import Responder
 from llama_vid.model_thread import ModelThread, Priority
@@ -29,15 +31,16 @@ logger = logging.getLogger(__name__)
 WAITING: Final = 16
 #: Conversations whose subject is remembered for follow-up questions.
 CONVERSATIONS: Final = 256
-#: Telling scenes takes one part in so many of the model's time at most: a film with a cut a second would ask for all.
-TELLING_SHARE: Final = 5
+#: Entries that the KV cache may lag behind: the weights are read once for all of them, and a question reads the rest
+#: itself in some 50 ms.
+READ_PAIRS: Final = 8
 
 
 class Session:
     """One camera. `async with` opens the source and starts watching; leaving stops both.
 
-    Frames are encoded in the model thread in batches of what has come; the KV cache follows behind, so that a question
-    prefills only itself.
+    Frames are encoded in the model thread in batches of what has come, over all cameras; the KV cache follows behind,
+    so that a question prefills only itself and the last seconds.
     """
 
     def __init__(
@@ -46,16 +49,20 @@ class Session:
         recorder: Recorder,
         responder: Responder,
         thread: ModelThread,
+        intake: Intake,
+        leisure: Leisure,
         *,
         name: str,
         zone: tzinfo = UTC,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
+        self._intake, self._leisure = intake, leisure
         self._watching = Watching(recorder, zone)
         self._subjects: OrderedDict[str, str] = OrderedDict()
-        self._chronicle = Chronicle(recorder.bank, responder.find)
-        self._rested_at = 0.0  # when scenes may be told again
+        self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
+        self._news = asyncio.Event()  # frames came into memory that nobody rested on yet
+        self._read_version, self._read_entries = recorder.bank.version, 0
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -65,11 +72,13 @@ class Session:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
+        await self._thread.run(Priority.FRAMES, self._restore)
         await self._source.__aenter__()
         await self._group.__aenter__()
         self._tasks = [
             self._group.create_task(self._pull(), name=f"pull-{self.name}"),
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
+            self._group.create_task(self._rest(), name=f"rest-{self.name}"),
         ]
         return self
 
@@ -82,6 +91,12 @@ class Session:
             await self._group.__aexit__(None, None, None)  # an error of the caller's stays as it is, in no group
         finally:
             await self._source.__aexit__(kind, error, trace)
+
+    def _restore(self) -> None:
+        self._watching.recorder.restore()
+        self._chronicle.resume()
+        if self.restored:
+            logger.info("%s: memory goes on with %s from the journal", self.name, self.restored)
 
     @property
     def state(self) -> SourceState:
@@ -99,6 +114,16 @@ class Session:
         """Seconds from the first to the last remembered frame's end."""
         recorder = self._watching.recorder
         return recorder.end - recorder.start
+
+    @property
+    def restored(self) -> str:
+        """What was taken up again from an earlier run, in words; empty where there was nothing."""
+        return self._watching.recorder.restored
+
+    @property
+    def memory(self) -> MemoryUse:
+        """What memory holds, and what the KV cache that mirrors it takes."""
+        return self._watching.memory
 
     @property
     def tokens(self) -> TokenUse:
@@ -165,6 +190,7 @@ class Session:
         self._frames.put_nowait(frame)
 
     async def _watch(self) -> None:
+        recorder = self._watching.recorder
         while not self._over:
             waiting = [await self._frames.get()]
             while len(waiting) < BATCH and not self._frames.empty():
@@ -172,32 +198,49 @@ class Session:
             frames = [frame for frame in waiting if frame is not None]
             try:
                 if frames:
-                    await self._take_in(frames)
+                    await self._intake.add(recorder, frames)
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.name)
             self._over = None in waiting
+            self._news.set()
             await self._tell()
 
-    async def _take_in(self, frames: list[Frame]) -> None:
-        """Frames into memory; then, until new ones wait, memory into the KV cache, and scenes into the chronicle."""
-        recorder, context = self._watching.recorder, self._watching.context
-        await self._thread.run(Priority.FRAMES, lambda: recorder.add(frames))
-        await self._tell()
+    async def _rest(self) -> None:
+        """Behind the frames, in idle time: memory into the KV cache, and finished scenes into the chronicle."""
+        if self.restored:
+            began = time.monotonic()
+            await self._read()
+            logger.info(
+                "%s: the language model read it again in %.1f s of idle time", self.name, time.monotonic() - began
+            )
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                if self._unread >= READ_PAIRS or self._over:
+                    await self._read()
+                while not await self._leisure.spend(self._chronicle.telling()):
+                    if not self._over:
+                        break  # more at the next frame
+                    await asyncio.sleep(0.1)
+            except Exception:  # what failed is tried again with the next frame
+                logger.exception("%s: memory could not be read or told", self.name)
+
+    @property
+    def _unread(self) -> int:
+        """Entries that the KV cache does not hold yet; all of them after a consolidation."""
+        bank = self._watching.recorder.bank
+        return len(bank) - (self._read_entries if bank.version == self._read_version else 0)
+
+    async def _read(self) -> None:
+        bank = self._watching.recorder.bank
+        version, entries = bank.version, bank.entries
         async with contextlib.aclosing(
-            self._thread.iterate(Priority.REBUILD, context.syncing(recorder.bank.entries))
+            self._thread.iterate(Priority.REBUILD, self._watching.context.syncing(entries))
         ) as batches:
             async for _ in batches:
-                if not self._frames.empty():
-                    return
-        if not self._frames.empty() or time.monotonic() < self._rested_at:
-            return
-        began = time.monotonic()
-        async with contextlib.aclosing(self._thread.iterate(Priority.REBUILD, self._chronicle.telling())) as scenes:
-            async for _ in scenes:
-                if time.monotonic() - began > 1.0 / TELLING_SHARE or not self._frames.empty():
-                    break
-        now = time.monotonic()
-        self._rested_at = now + (TELLING_SHARE - 1) * (now - began)
+                pass
+        self._read_version, self._read_entries = version, len(entries)
 
     async def _tell(self) -> None:
         async with self._seen:

@@ -44,6 +44,18 @@ class TokenUse:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What one memory holds now: entries, their tokens, bytes of KV cache, and what was restored from a journal, in
+    words ("" for nothing).
+    """
+
+    entries: int
+    tokens: int
+    cached_bytes: int
+    restored: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds: taking the video in, from the question to the language model's first token, and from call to answer."""
 

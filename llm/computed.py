@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 from torch import Tensor
@@ -21,7 +21,7 @@ _WATCHING: Final = re.compile(r"\b(?:have|did|do|are) you\b.*\b(?:watch|record|l
 
 def when(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     """The times at which the subject is seen."""
-    found = _found(find, inquiry)
+    found = yield from _found(find, inquiry)
     if not found:
         yield _never(inquiry)
         return
@@ -33,7 +33,7 @@ def how_long(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     if not inquiry.question.subject or _WATCHING.search(inquiry.question.text):
         yield f"I have watched {duration(inquiry.seconds)}."
         return
-    found = _found(find, inquiry)
+    found = yield from _found(find, inquiry)
     if not found:
         yield _never(inquiry)
         return
@@ -46,7 +46,7 @@ def how_long(find: Finder, inquiry: Inquiry) -> Iterator[str]:
 
 def how_often(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     """How many times the subject comes into sight."""
-    found = _found(find, inquiry)
+    found = yield from _found(find, inquiry)
     if not found:
         yield f"Never: {_never(inquiry)}"
         return
@@ -62,7 +62,7 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
         z = find.scores(inquiry.entries, thing)
         found = find.events(inquiry.entries, z, _floor(find, z))
         if found:
-            find.ground(inquiry, found[:1], z)
+            yield from find.ground(inquiry, found[:1], z)
             seen.append((min(inquiry.entries[first].start for first, _ in found), thing))
     missing = [thing for thing in things if thing not in {name for _, name in seen}]
     seen.sort()
@@ -75,7 +75,7 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
         yield (" " if seen else "") + f"I have not seen {listed(missing)}."
 
 
-def _found(find: Finder, inquiry: Inquiry) -> list[tuple[int, int]]:
+def _found(find: Finder, inquiry: Inquiry) -> Generator[str, None, list[tuple[int, int]]]:
     """The runs of entries that show the subject, best first, which become the evidence."""
     subject, entries = inquiry.question.subject, inquiry.entries
     z = find.scores(entries, subject)
@@ -85,7 +85,7 @@ def _found(find: Finder, inquiry: Inquiry) -> list[tuple[int, int]]:
         weighed = find.weighed(entries, z, f"Is there {subject} in the video?")
         if find.calibration.probability(*weighed) >= 0.5:
             found = find.events(entries, z, weighed[0] - 0.75)
-    find.ground(inquiry, found[:TOLD], z)
+    yield from find.ground(inquiry, found[:TOLD], z)
     return found
 
 

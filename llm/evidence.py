@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Final
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llama_vid.llm.answer import Moment
 from llama_vid.llm.calibration import Calibration, logistic
-from llama_vid.llm.captioner import proposals
+from llama_vid.llm.captioner import proposing
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment
@@ -39,9 +39,12 @@ class Finder:
 
     def scores(self, entries: Sequence[MemoryEntry], text: str) -> Tensor:
         """Smoothed z-scores (N,) of a text over N entries."""
-        embeddings = torch.stack([entry.embedding.float() for entry in entries])
-        query = self.scorer.query(text)
-        return smoothed(self.scorer.score(query, embeddings.cpu()), [entry.start for entry in entries])
+        embeddings = torch.stack([entry.embedding for entry in entries])
+        return smoothed(self.score(embeddings, text), [entry.start for entry in entries])
+
+    def score(self, embeddings: Tensor, text: str) -> Tensor:
+        """z-scores (N,) of a text over image embeddings (N, E)."""
+        return self.scorer.score(self.scorer.query(text), embeddings.float().cpu())
 
     def sure(self, z: float) -> float:
         """A z-score as a share in 0…1: one half where a frame begins to count as showing what is asked for."""
@@ -58,13 +61,28 @@ class Finder:
                 runs.append((index, index))
         return sorted(runs, key=lambda run: float(z[run[0] : run[1] + 1].max()), reverse=True)
 
-    def ground(self, inquiry: Inquiry, runs: Sequence[tuple[int, int]], z: Tensor, *, plain: bool = False) -> None:
-        """Add runs of entries to the evidence, each with the caption of its best entry (`plain`: without a new one)."""
-        best = [first + int(z[first : last + 1].argmax()) for first, last in runs]
-        shown = [inquiry.entries[index] for index in best]
-        told = [self.plain(entry) for entry in shown] if plain else self.caption(shown)
-        for (first, last), index, text in zip(runs, best, told, strict=True):
+    def ground(
+        self, inquiry: Inquiry, runs: Sequence[tuple[int, int]], z: Tensor, *, plain: bool = False
+    ) -> Iterator[str]:
+        """Add runs of entries to the evidence, each with the caption of its best entry (`plain`: without a new one).
+
+        Yields empty pieces of an answer while captions are made.
+        """
+        for first, last in runs:
+            index = first + int(z[first : last + 1].argmax())
+            entry = inquiry.entries[index]
+            text = self.plain(entry) if plain else (yield from self.told(entry))
             inquiry.note(inquiry.entries[first].start, inquiry.entries[last].end, self.sure(float(z[index])), text)
+
+    def told(self, entry: MemoryEntry) -> Generator[str, None, str]:
+        """As `captioning`, for use inside an answer: yields empty pieces of it."""
+        work = self.captioning(entry)
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return str(end.value)
+            yield ""
 
     @staticmethod
     def read(entries: Sequence[MemoryEntry], z: Tensor) -> list[TokenPair]:
@@ -126,24 +144,34 @@ class Finder:
         return float(z.max()), mean, self.margin(self.read(entries, z), question)
 
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
-        """One sentence for each entry, remembered by its pair's context token.
+        """One sentence for each entry, as `captioning` gives it."""
+        return [_finished(self.captioning(entry)) for entry in entries]
+
+    def captioning(self, entry: MemoryEntry) -> Generator[None, None, str]:
+        """One sentence for an entry, remembered by its pair's context token; yields while it is made, in short steps.
 
         The language model proposes several from the two tokens; the one that the picture's embedding matches best is
         taken, which keeps inventions out of answers.
         """
-        out: list[str] = []
-        for entry in entries:
-            key = id(entry.pair.context)
-            if key not in self._captions:
-                texts = proposals(self.language, entry.pair)
-                z = [float(self.scorer.score(self.scorer.plain(text), entry.embedding[None].cpu())) for text in texts]
-                best, score = max(zip(texts, z, strict=True), key=lambda pair: pair[1], default=("", float("-inf")))
-                plain, plain_score = self.scorer.told(entry.embedding)
-                best = sentence(plain if plain_score > score + CLEARLY else best)
-                if max(score, plain_score) < VAGUE:
-                    best = UNCLEAR
-                self._captions[key] = (entry.pair, best)  # the pair is kept so that its id stays its own
-            out.append(self._captions[key][1])
-        while len(self._captions) > CAPTIONS:
-            self._captions.pop(next(iter(self._captions)))
-        return out
+        key = id(entry.pair.context)
+        if key not in self._captions:
+            texts = yield from proposing(self.language, entry.pair)
+            z = [float(self.scorer.score(self.scorer.plain(text), entry.embedding[None].cpu())) for text in texts]
+            best, score = max(zip(texts, z, strict=True), key=lambda pair: pair[1], default=("", float("-inf")))
+            plain, plain_score = self.scorer.told(entry.embedding)
+            best = sentence(plain if plain_score > score + CLEARLY else best)
+            if max(score, plain_score) < VAGUE:
+                best = UNCLEAR
+            self._captions[key] = (entry.pair, best)  # the pair is kept so that its id stays its own
+            while len(self._captions) > CAPTIONS:
+                self._captions.pop(next(iter(self._captions)))
+        return self._captions[key][1]
+
+
+def _finished(work: Generator[None, None, str]) -> str:
+    """The result of a generator, run to its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return str(end.value)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from llama_vid.llm.answer import Evidence
 from llama_vid.llm.questions import Question
+from llama_vid.llm.recall import Archive
 from llama_vid.llm.session import VideoContext
 from llama_vid.llm.words import clock, stretch
 from llama_vid.memory.entry import MemoryEntry
@@ -16,7 +17,10 @@ from llama_vid.tokenizer.pair import TokenPair
 
 
 class Watched(Protocol):
-    """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide."""
+    """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide.
+
+    `archive` holds in detail what `entries` hold coarsely, where there is one.
+    """
 
     @property
     def entries(self) -> tuple[MemoryEntry, ...]: ...
@@ -26,6 +30,8 @@ class Watched(Protocol):
     def zone(self) -> tzinfo | None: ...
     @property
     def context(self) -> VideoContext: ...
+    @property
+    def archive(self) -> Archive | None: ...
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...
 
 
@@ -37,6 +43,7 @@ class Inquiry:
     watched: Watched
     entries: tuple[MemoryEntry, ...]
     cancel: Callable[[], bool]
+    now: float = 0.0  # the end of memory: what "yesterday" is counted from
     evidence: list[Evidence] = field(default_factory=list)
 
     def note(self, start: float, end: float, score: float, caption: str) -> None:
@@ -45,11 +52,11 @@ class Inquiry:
 
     def clock(self, seconds: float) -> str:
         """A time in words, of the recording or the camera's zone."""
-        return clock(seconds, self.watched.zone)
+        return clock(seconds, self.watched.zone, now=self.now)
 
     def stretch(self, start: float, end: float) -> str:
         """A span in words."""
-        return stretch(start, end, self.watched.zone)
+        return stretch(start, end, self.watched.zone, now=self.now)
 
     def run(self, run: tuple[int, int]) -> str:
         """A run [first, last] of entries in words."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -24,6 +25,7 @@ from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.questions import QuestionKind, sort_question
+from llama_vid.llm.recall import detailed, recollected
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.llm.session import embed_segments
 from llama_vid.llm.words import duration, first_sentence, sentence
@@ -40,6 +42,9 @@ NEAR_BEST: Final = 0.6  # z-scores below the best frame that still count as what
 _THING: Final = re.compile(r"(?:an?|the|any|some|two|three|someone|people)\b", re.IGNORECASE)
 #: Questions about the scene as a whole.
 _SCENE: Final = re.compile(r"(?:is|was|are|were) (?:this|it|that|the (?:video|scene|clip))\b", re.IGNORECASE)
+#: Kinds whose answers are computed from every moment that matches, and how many are brought back for one.
+COMPUTED: Final = frozenset({QuestionKind.WHEN, QuestionKind.HOW_LONG, QuestionKind.HOW_MANY, QuestionKind.ORDER})
+MOMENTS: Final = 64
 _PRONOUNS: Final = ("", "it", "this", "that", "he", "she", "they", "them")
 
 
@@ -69,7 +74,7 @@ class Responder:
         question = sort_question(text, start, end, zone=watched.zone)
         if subject and question.subject in _PRONOUNS:
             question = replace(question, subject=subject)
-        inquiry = Inquiry(question, watched, entries, cancel)
+        inquiry = Inquiry(question, watched, entries, cancel, now=end)
         said: list[str] = []
         first: float | None = None
         for piece in self._answer(inquiry):
@@ -100,15 +105,45 @@ class Responder:
         span = inquiry.question.span
         if span is not None:
             end = max(span.end, span.start + 1e-6)
-            inside = tuple(e for e in inquiry.entries if e.end > span.start and e.start < end)
+            inside = detailed(inquiry.entries, inquiry.watched.archive, span.start, end)
             if not inside:
                 first, last = inquiry.entries[0].start, inquiry.entries[-1].end
+                asked = inquiry.stretch(span.start, span.end)
+                if first < span.end and span.start < last:
+                    yield f"I cannot say: I was not watching at {asked}."
+                    return
                 where = "before my memory begins" if span.end <= first else "after what I have seen so far"
-                yield f"I cannot say: {inquiry.stretch(span.start, span.end)} is {where} "
-                yield f"(I remember {inquiry.stretch(first, last)})."
+                yield f"I cannot say: {asked} is {where} (I remember {inquiry.stretch(first, last)})."
                 return
             inquiry.entries = inside
+        yield from self._recollect(inquiry)
         yield from self._by_kind(inquiry)
+
+    def _recollect(self, inquiry: Inquiry) -> Iterator[str]:
+        """Bring old moments that match back in detail where memory holds them coarsely.
+
+        What is computed (when, how often, in which order) needs every moment; other questions only what the memory at
+        hand does not show, so that "not seen" is said after looking everywhere.
+        """
+        asked, archive = inquiry.question, inquiry.watched.archive
+        texts = [text for text in (asked.subject, *asked.others) if text]
+        if archive is None or asked.kind in (QuestionKind.SUMMARY, QuestionKind.CHANGE):
+            return
+        for text in texts:
+            if asked.kind not in COMPUTED and float(self.find.scores(inquiry.entries, text).max()) > self._clearly:
+                continue
+            limit = MOMENTS if asked.kind in COMPUTED else EVIDENCE
+            score = partial(self.find.score, text=text)
+            for found in recollected(inquiry.entries, archive, score, limit):
+                if found is None:
+                    yield ""
+                else:
+                    inquiry.entries = found
+
+    @property
+    def _clearly(self) -> float:
+        """The z-score from which something is seen for certain."""
+        return self.calibration.present + UNSURE
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
         question = inquiry.question
@@ -140,7 +175,7 @@ class Responder:
         if probability >= 0.5:
             yield "Yes"
             floor = max(min(best - 0.5, self.calibration.present), best - 1.5)
-            self.find.ground(inquiry, self.find.events(entries, z, floor)[:SHOWN], z)
+            yield from self.find.ground(inquiry, self.find.events(entries, z, floor)[:SHOWN], z)
             top = max(inquiry.evidence, key=lambda item: item.score)
             yield f", {'probably ' if unsure else ''}at {inquiry.stretch(top.start, top.end)}: {top.caption}"
         elif _THING.match(text) and not _SCENE.match(asked.text):
@@ -149,7 +184,8 @@ class Responder:
         else:
             yield "No"
             longest = max(scenes(entries), key=lambda scene: scene.end - scene.start)
-            yield f", {'it may not be so' if unsure else 'it does not look like it'}: {self._told(inquiry, longest)}"
+            told = yield from self._told(inquiry, longest)
+            yield f", {'it may not be so' if unsure else 'it does not look like it'}: {told}"
 
     def _what(self, inquiry: Inquiry) -> Iterator[str]:
         entries, asked, model = inquiry.entries, inquiry.question, self.language
@@ -172,7 +208,7 @@ class Responder:
             yield "I cannot tell."
         # Plain sentences beside a generated answer: the language model has had its word, and they cost nothing.
         found = self.find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
-        self.find.ground(inquiry, found, z, plain=True)
+        yield from self.find.ground(inquiry, found, z, plain=True)
 
     def _summary(self, inquiry: Inquiry) -> Iterator[str]:
         found = scenes(inquiry.entries)
@@ -184,7 +220,7 @@ class Responder:
         for number, scene in enumerate(told):
             if inquiry.cancel():
                 return
-            text = self.find.caption([inquiry.entries[scene.told]])[0]
+            text = yield from self.find.told(inquiry.entries[scene.told])
             inquiry.note(scene.start, scene.end, 1.0, text)
             line = "the same" if text == before else text.rstrip(".")
             yield f"{' ' if number else ''}{inquiry.stretch(scene.start, scene.end)}: {line}."
@@ -194,20 +230,22 @@ class Responder:
         entries = inquiry.entries
         found = scenes(entries)
         if len(found) == 1 and found[0].motion < 0.05:
-            yield f"Nothing has changed: {self._told(inquiry, found[0])}"
+            told = yield from self._told(inquiry, found[0])
+            yield f"Nothing has changed: {told}"
             return
         first, last = found[0], found[-1]
         if len(found) == 1:
             end = len(entries) - 1
             first, last = (Scene(entries[at].start, entries[at].end, at, at, at, entries[at].energy) for at in (0, end))
-        one, other = self._told(inquiry, first), self._told(inquiry, last)
+        one = yield from self._told(inquiry, first)
+        other = yield from self._told(inquiry, last)
         if one == other:
             how = "much" if found[0].motion > 0.4 else "some"
             yield f"The scene is the same ({one.rstrip('.')}), with {how} movement."
         else:
             yield f"At {inquiry.clock(first.start)}: {one} At {inquiry.clock(last.start)}: {other}"
 
-    def _told(self, inquiry: Inquiry, scene: Scene) -> str:
-        text = sentence(self.find.caption([inquiry.entries[scene.told]])[0])
+    def _told(self, inquiry: Inquiry, scene: Scene) -> Generator[str, None, str]:
+        text = sentence((yield from self.find.told(inquiry.entries[scene.told])))
         inquiry.note(scene.start, scene.end, 1.0, text)
         return text

@@ -9,19 +9,37 @@ from datetime import UTC, datetime, tzinfo
 _FIRST = "First,"
 
 
-def clock(seconds: float, zone: tzinfo | None = None) -> str:
-    """0:07 or 1:02:07 into a recording; 15:04:05 of a live camera's zone."""
+def clock(seconds: float, zone: tzinfo | None = None, *, now: float | None = None) -> str:
+    """0:07 or 1:02:07 into a recording; 15:04:05 of a live camera's zone, with the day if it is not that of `now`."""
     if zone is not None:
-        return f"{datetime.fromtimestamp(seconds, UTC).astimezone(zone):%H:%M:%S}"
+        day = _day(seconds, zone, now)
+        return f"{day} {_local(seconds, zone):%H:%M:%S}".strip()
     whole = int(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def stretch(start: float, end: float, zone: tzinfo | None = None) -> str:
-    """0:07–0:12, or one time where both read alike."""
-    first, last = clock(start, zone), clock(end, zone)
-    return first if first == last else f"{first}–{last}"
+def stretch(start: float, end: float, zone: tzinfo | None = None, *, now: float | None = None) -> str:
+    """0:07–0:12, or one time where both read alike; the day is said once."""
+    first, last = clock(start, zone, now=now), clock(end, zone, now=now)
+    if first == last:
+        return first
+    if zone is not None and _day(start, zone, now) == _day(end, zone, now):
+        last = clock(end, zone)
+    return f"{first}–{last}"
+
+
+def _day(seconds: float, zone: tzinfo, now: float | None) -> str:
+    """"" for the day of `now`, "yesterday", or "Mon 23 Nov"."""
+    if now is None:
+        return ""
+    date = _local(seconds, zone).date()
+    days = (_local(now, zone).date() - date).days
+    return "" if days == 0 else "yesterday" if days == 1 else f"{date:%a} {date.day} {date:%b}"
+
+
+def _local(seconds: float, zone: tzinfo) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).astimezone(zone)
 
 
 def duration(seconds: float) -> str:
