@@ -1,0 +1,222 @@
+"""The journal: everything a server's cameras have seen, told and alerted, on disk, bounded by days and bytes.
+
+    with Journal(Path("data")) as journal:
+        front = journal.camera("front")
+        bank_entries = front.restore()      # after a restart
+        front.append(entry); front.picture(entry.start, jpeg)
+
+One SQLite file in WAL mode (https://www.sqlite.org/wal.html) and a folder of JPEG files. Writes are queued and
+committed together by one thread; a killed process loses at most the last second. A failing disk never stops a camera.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from torch import Tensor
+
+from llama_vid.errors import ConfigError
+from llama_vid.memory import journal_reading as reading
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.frames import FrameFiles
+from llama_vid.memory.journal_file import JournalFile
+from llama_vid.memory.journal_writer import Writer
+from llama_vid.memory.records import (
+    Append,
+    Come,
+    Consolidate,
+    Extend,
+    JournalState,
+    Note,
+    Picture,
+    Record,
+    Row,
+    Tell,
+    ToldSpan,
+)
+from llama_vid.memory.retention import Limits
+
+logger = logging.getLogger(__name__)
+
+#: Names that are safe as folders and URLs.
+CAMERA_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+#: Entries that one recall returns at most: an hour at one frame a second.
+MOST_ENTRIES: Final = 3600
+
+T = TypeVar("T")
+
+
+class Journal:
+    """One for all cameras of a server: `journal.db` and `frames/` in a folder that no other process may use meanwhile.
+
+    Kept are `retention_days` and `retention_gb` (10^9 bytes of database and pictures), oldest out first. What is queued
+    is committed at most `flush_s` later. A failing disk raises nothing: see `state`. Raises LlamaVidError if another
+    process has the folder, ConfigError if its database belongs to another program or a newer version.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        retention_days: float = 7,
+        retention_gb: float = 20,
+        flush_s: float = 0.5,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder = folder
+        self._clock = clock
+        self._frames = FrameFiles(folder / "frames")
+        file = JournalFile(folder)
+        self._connections = reading.Connections(file.path)
+        limits = Limits(retention_days, retention_gb * 1e9)
+        self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock)
+        self._writer.start()
+
+    def camera(self, name: str) -> CameraJournal:
+        """The part of one camera. Raises ConfigError if the name is not fit for a folder."""
+        if not CAMERA_NAME.fullmatch(name):
+            raise ConfigError(f"camera name {name!r} is not allowed; use up to 64 letters, digits, - and _")
+        return CameraJournal(self, name)
+
+    def cameras(self) -> list[str]:
+        """The names of which anything is kept."""
+        return self.read(reading.cameras, [])
+
+    @property
+    def state(self) -> JournalState:
+        """How the journal fares."""
+        return self._writer.state
+
+    def flush(self, timeout: float = 10) -> bool:
+        """Have everything that was queued committed now; whether it was, within `timeout` seconds."""
+        return self._writer.waiting.flush(timeout)
+
+    def close(self) -> None:
+        """Write what waits and let go of the folder. What is put in later is lost."""
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def put(self, item: Row | Picture) -> None:
+        """Queue something to be written; never blocks."""
+        self._writer.waiting.put(item)
+
+    def now(self) -> float:
+        """The epoch second by which rows age."""
+        return self._clock()
+
+    def read(self, query: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """The result of a query, or `otherwise` where the database cannot be read, which `state` then tells."""
+        try:
+            with self._connections.use() as db:
+                return query(db)
+        except sqlite3.Error as problem:
+            logger.warning("reading the journal in %s: %s", self.folder, problem)
+            self._writer.suspect(problem)
+            return otherwise
+
+    def read_file(self, camera: str, seconds: float, size: int) -> bytes | None:
+        """A kept picture, or None if it is gone."""
+        return self._frames.read(camera, seconds, size)
+
+
+class CameraJournal:
+    """One camera's journal. Writes are queued at once and never block; reads see what is committed."""
+
+    def __init__(self, journal: Journal, name: str) -> None:
+        self._journal = journal
+        self.name = name
+
+    def append(self, entry: MemoryEntry) -> None:
+        """The bank took this entry at its end. One that reaches into it is shortened, as in the bank."""
+        self._journal.put(Append(self.name, entry, self._journal.now()))
+
+    def extend(self, entry: MemoryEntry) -> None:
+        """The bank's last entry has grown: same start, new end, frames, energy, …"""
+        self._journal.put(Extend(self.name, entry, self._journal.now()))
+
+    def consolidate(self, gone: Sequence[MemoryEntry], come: Sequence[MemoryEntry]) -> None:
+        """The bank replaced `gone` by fewer merged `come`. The detailed rows stay for recall."""
+        left = {id(entry) for entry in gone} & {id(entry) for entry in come}  # in both: nothing happened to them
+        gone = [entry for entry in gone if id(entry) not in left]
+        contexts = {id(entry.pair.context): entry.start for entry in gone}
+        motions = {id(entry.pair.motion): entry.start for entry in gone}
+        merged = tuple(
+            Come(entry, contexts.get(id(entry.pair.context)), motions.get(id(entry.pair.motion)))
+            for entry in come
+            if id(entry) not in left
+        )
+        starts = tuple(entry.start for entry in gone)
+        self._journal.put(Consolidate(self.name, starts, merged, self._journal.now()))
+
+    def tell(self, span: ToldSpan) -> None:
+        """Keep a captioned scene, in place of one of the same start."""
+        self._journal.put(Tell(self.name, span, self._journal.now()))
+
+    def note(self, record: Record) -> None:
+        """Keep a record. Raises ValueError or TypeError if its data are not JSON."""
+        data = json.dumps(dict(record.data), allow_nan=False, ensure_ascii=False)
+        self._journal.put(Note(self.name, record, data, self._journal.now()))
+
+    def picture(self, seconds: float, jpeg: bytes) -> None:
+        """Keep a JPEG picture of a time, in place of one of the same millisecond."""
+        self._journal.put(Picture(self.name, seconds, jpeg, self._journal.now()))
+
+    def restore(self) -> list[MemoryEntry]:
+        """The bank as it was committed last, in time order, rounded to fp16; shared tensors are one object."""
+        return self._journal.read(lambda db: reading.bank(db, self.name), [])
+
+    def entries(self, start: float, end: float, limit: int = MOST_ENTRIES) -> list[MemoryEntry]:
+        """The first `limit` detailed entries that share time with [start, end), as they were before consolidation."""
+        return self._journal.read(lambda db: reading.entries(db, self.name, start, end, limit), [])
+
+    def embeddings(
+        self, *, before: float | None = None, chunk: int = 2048
+    ) -> Iterator[tuple[list[float], list[float], Tensor]]:
+        """Starts, ends and embeddings (n, E) of the detailed entries that start before a time, oldest first, at most
+        `chunk` at a time (each its own short query).
+        """
+        after, limit = float("-inf"), float("inf") if before is None else before
+        while True:
+            found = self._journal.read(
+                lambda db, after=after: reading.embeddings(db, self.name, after, limit, chunk),  # type: ignore[misc]
+                None,
+            )
+            if found is None:
+                return
+            yield found
+            after = found[0][-1]
+
+    def told(self, start: float, end: float) -> list[ToldSpan]:
+        """The captioned scenes that share time with [start, end], in time order."""
+        return self._journal.read(lambda db: reading.told(db, self.name, start, end), [])
+
+    def records(self, kind: str, start: float, end: float) -> list[Record]:
+        """The records of a kind that share time with [start, end], in time order."""
+        return self._journal.read(lambda db: reading.records(db, self.name, kind, start, end), [])
+
+    def jpeg(self, seconds: float | None) -> bytes | None:
+        """The kept picture nearest to a time (None: the newest)."""
+        none: list[tuple[float, int]] = []
+        found = self._journal.read(lambda db: reading.pictures(db, self.name, seconds), none)
+        files = (self._journal.read_file(self.name, at, size) for at, size in found)
+        return next((jpeg for jpeg in files if jpeg is not None), None)
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """First start and last end of anything that is kept."""
+        return self._journal.read(lambda db: reading.bounds(db, self.name), None)

@@ -1,0 +1,181 @@
+"""What waits to be written to the journal: bounded in memory, oldest first out when the disk fails for too long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.records import Append, Consolidate, Extend, Note, Picture, Row, Tell
+
+#: Bytes that may wait: a busy row is 13 KB (two tokens of 576 and an embedding of 2,048 numbers), so this is an hour
+#: and a half of one busy camera, or most of a day of a still one, while a disk is full; little beside the model.
+WAITING_BYTES: Final = 64 << 20
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written together, in the order in which it came."""
+
+    rows: list[tuple[int, Row]] = field(default_factory=list)
+    pictures: list[tuple[int, Picture]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.pictures)
+
+
+class Waiting:
+    """The queue between cameras and the writer thread. Putting never blocks; each item has a growing number."""
+
+    def __init__(self, most_bytes: int = WAITING_BYTES) -> None:
+        self._most = most_bytes
+        self._changed = threading.Condition()
+        self._rows: deque[tuple[int, Row]] = deque()
+        self._pictures: deque[tuple[int, Picture]] = deque()
+        self._taken = Batch()
+        self._growing: dict[str, Append | Extend] = {}  # the last entry of a camera, while it waits
+        self._bytes = 0
+        self._number = 0
+        self._since: float | None = None  # when the oldest that waits came (monotonic)
+        self._asked = False
+        self._closed = False
+        self.lost = 0
+
+    def put(self, item: Row | Picture) -> None:
+        """Queue an item. After `close` it is counted as lost."""
+        with self._changed:
+            if self._closed:
+                self.lost += 1
+                return
+            if isinstance(item, Extend):
+                last = self._growing.get(item.camera)
+                if last is not None and last.entry.start == item.entry.start:
+                    last.entry, last.at = item.entry, item.at
+                    return
+            self._number += 1
+            if isinstance(item, Picture):
+                self._pictures.append((self._number, item))
+            else:
+                self._rows.append((self._number, item))
+                if isinstance(item, Append | Extend):
+                    self._growing[item.camera] = item
+                elif isinstance(item, Consolidate):
+                    self._growing.pop(item.camera, None)
+            self._bytes += _weight(item)
+            self._bound()
+            if self._since is None:
+                self._since = time.monotonic()
+                self._changed.notify_all()
+
+    def wait(self, flush_s: float, timeout: float) -> bool:
+        """Wait until something has waited `flush_s`, a flush was asked for, or `timeout` is over; whether to write."""
+        limit = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                if self._asked or self._closed:
+                    self._asked = False
+                    return True
+                due = limit if self._since is None else min(limit, self._since + flush_s)
+                if now >= due:
+                    return self._since is not None and now >= self._since + flush_s
+                self._changed.wait(due - now)
+
+    def take(self) -> Batch:
+        """Everything that waits. It counts as waiting until `settle`."""
+        with self._changed:
+            self._taken = Batch(list(self._rows), list(self._pictures))
+            self._rows.clear()
+            self._pictures.clear()
+            self._growing.clear()
+            self._bytes, self._since = 0, None
+            return self._taken
+
+    def settle(self, back: Batch | None = None) -> None:
+        """What was taken is written, but for `back`, which waits again, before what came since."""
+        with self._changed:
+            self._taken = Batch()
+            if back:
+                self._rows.extendleft(reversed(back.rows))
+                self._pictures.extendleft(reversed(back.pictures))
+                self._bytes += sum(_weight(item) for item in _items(back))
+                self._since = time.monotonic()
+                self._bound()
+            self._changed.notify_all()
+
+    def drop(self, count: int = 1) -> None:
+        """Count what could not be written and is not tried again."""
+        with self._changed:
+            self.lost += count
+
+    def flush(self, timeout: float) -> bool:
+        """Have everything that waits written now; whether it was, within `timeout` seconds, and nothing was lost."""
+        with self._changed:
+            last, lost = self._number, self.lost
+            if self._oldest() <= last:
+                self._asked = True
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._oldest() > last, timeout)
+            return self._oldest() > last and self.lost == lost
+
+    def close(self) -> None:
+        """Take nothing in any more and wake the writer."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def wake(self) -> None:
+        """Let the writer look at once."""
+        with self._changed:
+            self._asked = True
+            self._changed.notify_all()
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._rows) + len(self._pictures) + len(self._taken.rows) + len(self._taken.pictures)
+
+    def _oldest(self) -> float:
+        """The number of the oldest item that is not written."""
+        queues = (self._rows, self._pictures, self._taken.rows, self._taken.pictures)
+        return min((queue[0][0] for queue in queues if queue), default=float("inf"))
+
+    def _bound(self) -> None:
+        while self._bytes > self._most and (self._pictures or self._rows):
+            _, item = self._pictures.popleft() if self._pictures else self._rows.popleft()
+            if isinstance(item, Append | Extend) and self._growing.get(item.camera) is item:
+                del self._growing[item.camera]
+            self._bytes -= _weight(item)
+            self.lost += 1
+
+
+def _items(batch: Batch) -> Iterator[Row | Picture]:
+    yield from (row for _, row in batch.rows)
+    yield from (picture for _, picture in batch.pictures)
+
+
+def _weight(item: Row | Picture) -> int:
+    """Bytes that an item keeps in memory, roughly."""
+    match item:
+        case Picture():
+            return len(item.jpeg)
+        case Append() | Extend():
+            return _entry_bytes(item.entry)
+        case Consolidate():
+            return 32 * len(item.gone) + sum(_entry_bytes(merged.entry) for merged in item.come)
+        case Tell():
+            return 500
+        case Note():
+            return 500 + len(item.data)
+
+
+def _entry_bytes(entry: MemoryEntry) -> int:
+    return 200 + entry.embedding.nbytes + entry.pair.context.nbytes + entry.pair.motion.nbytes
