@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from llama_vid.errors import BundleError
 from llama_vid.tokenizer.change import luma_grid
+from llama_vid.tokenizer.engine import TrunkEngine, best_engine
 from llama_vid.tokenizer.head import ImageHeads, TextHeads
 from llama_vid.tokenizer.parts import Part
 
@@ -68,8 +68,8 @@ class ImageTower(nn.Module):
         super().__init__()
         self.clip = clip
         self.size = size
-        #: Run the trunk in bfloat16: half the time on CPUs that have it (training's features were made so, too).
-        self.trunk_bfloat16 = False
+        self._bfloat16 = False
+        self._engine: TrunkEngine | None = None
         self._tokenize = tokenize
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0, persistent=False)
@@ -83,6 +83,30 @@ class ImageTower(nn.Module):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.clip.parameters()).device
+
+    @property
+    def trunk_bfloat16(self) -> bool:
+        """Run the trunk in bfloat16 where it can bear it: half the time on CPUs that have it."""
+        return self._bfloat16
+
+    @trunk_bfloat16.setter
+    def trunk_bfloat16(self, value: bool) -> None:
+        self._bfloat16, self._engine = value, None
+
+    @property
+    def engine(self) -> TrunkEngine | None:
+        """What runs a convolutional trunk, made when first needed; None where the tower is a transformer."""
+        trunk = getattr(self.clip.visual, "trunk", None)
+        if trunk is None:
+            return None
+        if self._engine is None:
+            self._engine = best_engine(trunk, size=self.size, bfloat16=self._bfloat16)
+        return self._engine
+
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        self._engine = None  # the weights move or change
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
+        return self
 
     def pixels(self, images: Sequence[Image8]) -> Tensor:
         """RGB frames (H, W, 3) of any size, squashed to (B, 3, size, size) uint8."""
@@ -105,10 +129,9 @@ class ImageTower(nn.Module):
 
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         visual: Any = self.clip.visual
-        if hasattr(visual, "trunk"):  # timm trunk with a pooling head
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.trunk_bfloat16):
-                grid = visual.trunk.forward_features(x)
-            grid = grid.float()
+        engine = self.engine
+        if engine is not None:  # timm trunk with a pooling head
+            grid = engine.forward(x)
             return grid.flatten(2).transpose(1, 2), visual.head(grid)
         visual.output_tokens = True  # OpenAI-style transformer
         pooled, tokens = visual(x)
@@ -122,10 +145,17 @@ class ImageTower(nn.Module):
 
 
 def squash(image: Image8, size: int) -> Image8:
-    """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased."""
+    """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased.
+
+    torch's kernel for bytes came from Pillow-SIMD: what Pillow gives but for a grey level here and there (in 0.1 % of
+    a film's values), in a tenth of the time (0.25 ms for 640x360, 0.55 ms for 1280x720; Pillow 1.7 and 5.4 ms).
+    """
+    copied = np.array(image)
     if image.shape[0] == size and image.shape[1] == size:
-        return np.array(image)
-    return np.array(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+        return copied
+    planes = torch.from_numpy(copied).permute(2, 0, 1)[None]  # channels last, which the fast path wants
+    small = nn.functional.interpolate(planes, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    return small[0].permute(1, 2, 0).numpy()
 
 
 def mini_clip(*, text: bool = True) -> nn.Module:

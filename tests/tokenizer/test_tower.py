@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 
 from llama_vid.errors import BundleError
 from llama_vid.tokenizer.head import ImageHead, TextHead
@@ -39,19 +40,22 @@ def images() -> list[Any]:
 
 
 @pytest.mark.model
-def test_one_forward_gives_patches_and_embedding(tower: ImageTower, images: list[Any]) -> None:
-    calls = 0
+def test_one_forward_gives_patches_and_embedding(
+    tower: ImageTower, images: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tower.engine
+    assert engine is not None
+    calls: list[int] = []
+    forward = engine.forward
 
-    def counted(module: nn.Module, args: Any, output: Any) -> None:
-        nonlocal calls
-        calls += 1
+    def counted(pixels: Tensor) -> Tensor:
+        calls.append(len(pixels))
+        return forward(pixels)
 
-    clip: Any = tower.clip
-    handle = clip.visual.trunk.conv_stem.register_forward_hook(counted)
+    monkeypatch.setattr(engine, "forward", counted)
     with torch.inference_mode():
         encoded = tower.encode(images)
-    handle.remove()
-    assert calls == 1
+    assert calls == [3]
     assert encoded.patches.shape == (3, 81, 1280)
     assert encoded.embedding.shape == (3, tower.width) == (3, 1024)
     assert encoded.luma.shape == (3, 52, 52)
@@ -97,6 +101,17 @@ def test_heads_and_trunks_that_do_not_fit_are_refused(tower: ImageTower, tmp_pat
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(BundleError, match=r"other\.pth does not fit"):
         load_trunk(clip.visual.trunk, tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize(("height", "width"), [(360, 640), (720, 1280), (301, 199), (100, 90)])
+def test_squash_is_what_pillow_gives(height: int, width: int) -> None:
+    coarse = np.random.default_rng(2).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    image = np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+    image.flags.writeable = False  # as frames from `stream/` are
+    pillow = np.array(Image.fromarray(image).resize((260, 260), Image.Resampling.BICUBIC))
+    apart = np.abs(squash(image, 260).astype(int) - pillow.astype(int))
+    assert apart.max() <= 2
+    assert apart.mean() < 0.15
 
 
 def test_squash_keeps_the_whole_picture() -> None:
