@@ -201,9 +201,9 @@ class CameraJournal:
             yield found
             after = found[0][-1]
 
-    def told(self, start: float, end: float) -> list[ToldSpan]:
-        """The captioned scenes that share time with [start, end], in time order."""
-        return self._journal.read(lambda db: reading.told(db, self.name, start, end), [])
+    def told(self, start: float, end: float, limit: int | None = None) -> list[ToldSpan]:
+        """The captioned scenes that share time with [start, end], in time order: the newest `limit`, or all (None)."""
+        return self._journal.read(lambda db: reading.told(db, self.name, start, end, limit), [])
 
     def records(self, kind: str, start: float, end: float) -> list[Record]:
         """The records of a kind that share time with [start, end], in time order."""

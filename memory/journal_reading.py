@@ -112,14 +112,14 @@ def embeddings(
     return list(starts), list(ends), stacked(blobs)
 
 
-def told(db: sqlite3.Connection, name: str, start: float, end: float) -> list[ToldSpan]:
-    """The captioned scenes that share time with [start, end], in time order."""
+def told(db: sqlite3.Connection, name: str, start: float, end: float, limit: int | None) -> list[ToldSpan]:
+    """The newest `limit` captioned scenes that share time with [start, end], in time order."""
     rows = db.execute(
         f"SELECT start, end, caption, motion FROM told WHERE camera = {_CAMERA} AND start <= :end AND end >= :start "
-        "ORDER BY start",
-        {"name": name, "start": start, "end": end},
-    )
-    return [ToldSpan(*row) for row in rows]
+        "ORDER BY start DESC LIMIT :limit",
+        {"name": name, "start": start, "end": end, "limit": -1 if limit is None else limit},
+    ).fetchall()
+    return [ToldSpan(*row) for row in reversed(rows)]
 
 
 def records(db: sqlite3.Connection, name: str, kind: str, start: float, end: float) -> list[Record]:
