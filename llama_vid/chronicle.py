@@ -22,6 +22,7 @@ KEPT: Final = 10_000
 WAITING: Final = 32
 #: Times are rounded to milliseconds in what is told.
 ROUNDED: Final = 0.001
+DONE: Final = object()
 
 
 class Chronicle:
@@ -36,6 +37,7 @@ class Chronicle:
         self._bank, self._find, self._journal = bank, find, journal
         self._spans: list[Span] = []
         self._until = float("-inf")  # start of the last entry that was told
+        self._sentence: Iterator[None] | None = None  # the one that is being made
 
     def resume(self) -> None:
         """After memory was restored: what was told before is not told again."""
@@ -46,15 +48,23 @@ class Chronicle:
             self._until = starts[behind - 1] if behind else self._until
 
     def telling(self) -> Iterator[None]:
-        """Tell the scenes that are over by the language model, in short steps. May be closed and called anew."""
+        """Tell the scenes that are over by the language model, in short steps. May be closed at any step and called
+        anew: a sentence that was begun is gone on with.
+        """
         while True:
-            entries, found = self._waiting()
-            if len(found) < 2:
-                return
-            # While the sentence is made, memory may go on, but not this scene: it is over.
-            caption = yield from self._find.captioning(entries[found[0].told])
-            self._keep(found[0], entries, caption)
+            if self._sentence is None:
+                entries, found = self._waiting()
+                if len(found) < 2:
+                    return
+                self._sentence = self._tell(found[0], entries)
+            if next(self._sentence, DONE) is DONE:
+                self._sentence = None
             yield
+
+    def _tell(self, scene: Scene, entries: Sequence[MemoryEntry]) -> Iterator[None]:
+        caption = yield from self._find.captioning(entries[scene.told])
+        if entries[scene.first].start > self._until:  # nobody has told it meanwhile
+            self._keep(scene, entries, caption)
 
     def spans(self, start: float, end: float) -> list[Span]:
         """The scenes that share time with [start, end], the present one included, in time order."""

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from llama_vid.memory.entry import MemoryEntry
 
 #: Seconds between two frames that still belong to one stretch: what was not watched is not claimed.
@@ -28,19 +25,5 @@ def folded(last: MemoryEntry, entry: MemoryEntry) -> MemoryEntry | None:
         return None
     if entry.start - last.end > LONGEST_STEP:
         return None
-    return replace(
-        last,
-        end=entry.end,
-        embedding=_mean(last.embedding, last.frames, entry.embedding, entry.frames),
-        frames=last.frames + entry.frames,
-        energy=max(last.energy, entry.energy),
-    )
-
-
-def _mean(a: Tensor, weight_a: int, b: Tensor, weight_b: int) -> Tensor:
-    """The unit-length mean direction of two unit vectors (E,), weighted."""
-    if a is b:
-        return a
-    mean = torch.lerp(a.float(), b.float(), weight_b / (weight_a + weight_b))
-    unit: Tensor = mean / mean.norm().clamp_min(1e-12)
-    return unit.to(a.dtype)
+    # The picture is that of the first frame: the rest look like it, and nothing must be computed or written for them.
+    return replace(last, end=entry.end, frames=last.frames + entry.frames, energy=max(last.energy, entry.energy))

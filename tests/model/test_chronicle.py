@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator
 from typing import cast
 
 from llama_vid.chronicle import WAITING, Chronicle
@@ -20,9 +20,10 @@ class Teller:
     def __init__(self) -> None:
         self.told: list[float] = []
 
-    def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
-        self.told += [one.start for one in entries]
-        return [f"Told {one.start:g}." for one in entries]
+    def captioning(self, one: MemoryEntry) -> Generator[None, None, str]:
+        self.told.append(one.start)
+        yield  # a sentence takes several steps
+        return f"Told {one.start:g}."
 
     def plain(self, one: MemoryEntry) -> str:
         return f"Plain {one.start:g}."
@@ -46,7 +47,7 @@ def test_a_timeline_never_waits_for_the_language_model() -> None:
 
 def test_scenes_are_told_once_when_they_are_over() -> None:
     bank, teller, chronicle = made(20)
-    assert len(list(chronicle.telling())) == 3
+    assert len(list(chronicle.telling())) == 6
     assert list(chronicle.telling()) == []
     captions = [span.caption.split()[0] for span in chronicle.spans(0, 100)]
     assert captions == ["Told", "Told", "Told", "Plain"]
@@ -79,7 +80,9 @@ def test_a_range_gives_the_scenes_that_share_time_with_it() -> None:
 
 def test_too_many_waiting_scenes_get_plain_sentences() -> None:
     _, teller, chronicle = made(5 * (WAITING + 11))
-    next(iter(chronicle.telling()))
+    told = iter(chronicle.telling())
+    next(told)
+    next(told)
     assert len(teller.told) == 1
     spans = chronicle.spans(0, 1e9)
     assert len(spans) == WAITING + 11

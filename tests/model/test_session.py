@@ -154,19 +154,3 @@ async def test_pronouns_follow_the_conversation(model: LLaMAVID, street: list[Fr
         followed = await whole(session.ask("When was it seen?", conversation="one"))
         assert followed == await whole(session.ask("When was a bicycle seen?"))
         assert followed != alone or "bicycle" in alone
-
-
-def test_kept_pictures_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from llama_vid import recorder
-
-    monkeypatch.setattr(recorder, "PICTURE_BYTES", 200_000)
-    pictures = recorder._Pictures()
-    dice = np.random.default_rng(1)
-    for second in range(200):
-        pictures.add(float(second), dice.integers(0, 255, (64, 96, 3), np.uint8))
-        assert pictures._bytes <= 200_000
-    assert pictures._seconds == sorted(pictures._seconds)
-    assert pictures._seconds[0] == 0.0
-    assert pictures.latest == 199.0
-    assert pictures.nearest(0.2) == pictures._data[0]
-    assert pictures.nearest(None) == pictures._data[-1]
