@@ -92,10 +92,10 @@ class Response:
         pieces = camera.ask(question, conversation=conversation)
         try:
             async for piece in pieces:
-                if not self._first_token_s:
-                    self._first_token_s = time.monotonic() - self._started
                 if piece.delta:
                     self._say(piece.delta)
+                    if not self._first_token_s:  # a camera's name before its answer does not count
+                        self._first_token_s = time.monotonic() - self._started
                 if piece.answer is not None:
                     self._answers.append((name, piece.answer))
         finally:

@@ -20,6 +20,7 @@ from llama_vid.clients.protocol import (
     ResponseCancel,
     ResponseCreate,
     ResponseCreated,
+    ResponseDone,
     SessionCreated,
     SessionUpdate,
     StreamStatus,
@@ -35,13 +36,20 @@ logger = logging.getLogger(__name__)
 MAX_RESPONSES = 8
 
 
-async def serve_client(websocket: WebSocket, cameras: CameraDirectory, *, patience_s: float = PATIENCE_S) -> None:
+async def serve_client(
+    websocket: WebSocket,
+    cameras: CameraDirectory,
+    *,
+    patience_s: float = PATIENCE_S,
+    answered: Callable[[ResponseDone], None] | None = None,
+) -> None:
     """Serves one websocket until either side leaves; whatever the client asked is cancelled then.
 
-    Closes with 1013 when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
+    `answered` is called with the end of every answer, those included that the client did not wait for. Closes with 1013
+    when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
     """
     await websocket.accept()
-    connection = Connection(cameras)
+    connection = Connection(cameras, answered)
     try:
         await connection.run(websocket, patience_s)
     except* WebSocketDisconnect:
@@ -66,9 +74,10 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
 class Connection:
     """The state of one client: what it listens to and what it has asked."""
 
-    def __init__(self, cameras: CameraDirectory) -> None:
+    def __init__(self, cameras: CameraDirectory, answered: Callable[[ResponseDone], None] | None = None) -> None:
         self.session_id = f"sess_{secrets.token_hex(8)}"
         self._cameras = cameras
+        self._answered = answered
         self._outbox = Outbox()
         self._chosen: list[str] | None = None  # None: every camera, also those that come later
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -166,4 +175,7 @@ class Connection:
 
     def _finish(self, response: Response) -> None:
         del self._running[response.response_id]
-        self._outbox.put(response.done())
+        done = response.done()
+        self._outbox.put(done)
+        if self._answered is not None:
+            self._answered(done)

@@ -76,9 +76,13 @@ class CameraDesk:
         """The cameras' names, sorted."""
         return sorted(self._cameras)
 
+    def find(self, name: str) -> Camera | None:
+        """One camera, None if there is none of that name."""
+        return self._cameras.get(name)
+
     def camera(self, name: str) -> Camera:
         """One camera. Raises ProtocolError with code no_such_camera."""
-        found = self._cameras.get(name)
+        found = self.find(name)
         if found is None:
             known = ", ".join(self.names()[:20]) or "there are none yet"
             raise ProtocolError(f"No camera {name[:64]!r}; known: {known}.", code="no_such_camera", param="camera")
@@ -122,7 +126,10 @@ class CameraDesk:
         return camera
 
     async def remove(self, name: str) -> None:
-        """Stops a camera and waits until it is closed. Raises ProtocolError with code no_such_camera."""
+        """Stops a camera and waits until it is closed; what it saw stays in the journal.
+
+        Raises ProtocolError with code no_such_camera.
+        """
         camera = self.camera(name)
         del self._cameras[name]
         if camera.task is not None:

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -20,7 +22,7 @@ from llama_vid.clients.client import Client
 from llama_vid.clients.protocol import ResponseDone, TextDelta
 from llama_vid.errors import LlamaVidError
 from llama_vid.llm.words import clock
-from llama_vid.server import make_server, open_port
+from llama_vid.server import make_server, open_journal, open_port
 from llama_vid.settings import Config
 
 logger = logging.getLogger(__name__)
@@ -36,9 +38,16 @@ SAMPLE: Final = "datasets/data/bigbuckbunny.mp4"
 
 
 def run_demo(exit_after: bool) -> None:
-    """Serve, watch, ask, print; then stay up until Ctrl-C unless `exit_after`. Raises LlamaVidError."""
-    with contextlib.suppress(KeyboardInterrupt), _camera() as url:
-        asyncio.run(_demo(url, exit_after))
+    """Serve, watch, ask, print; then stay up until Ctrl-C unless `exit_after`. Its memory goes with it.
+
+    Raises LlamaVidError.
+    """
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        tempfile.TemporaryDirectory(prefix="llama-vid-demo-") as folder,
+        _camera() as url,
+    ):
+        asyncio.run(_demo(url, Path(folder), exit_after))
 
 
 def sample_film() -> Path:
@@ -90,9 +99,9 @@ def _can_serve() -> bool:
     return done.returncode == 0
 
 
-async def _demo(url: str, exit_after: bool) -> None:
+async def _demo(url: str, folder: Path, exit_after: bool) -> None:
     here = datetime.now().astimezone().tzinfo
-    async with _serving(url) as address:
+    async with _serving(url, folder) as address:
         _say(f"The page is open at http://{address}/ ; watching for {WATCH_S:.0f} s …")
         await _watched(address)
         async with Client.connect(f"ws://{address}/ws") as client:
@@ -111,25 +120,14 @@ async def _demo(url: str, exit_after: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(url: str) -> AsyncIterator[str]:
-    """The server on the usual port, or on a free one; gives host:port."""
-    for port in (PORT, 0):
-        config = Config.model_validate({"server": {"port": port}, "cameras": {CAMERA: {"url": url}}})
-        failures: list[BaseException] = []
-        opened = asyncio.Event()
-
-        def announce(_host: str, _port: int, opened: asyncio.Event = opened) -> None:
-            opened.set()
-
-        server = make_server(config, on_open=announce, on_failure=failures.append)
-        try:
-            listening = open_port(config.server)
-            break
-        except LlamaVidError:
-            if port == 0:
-                raise
-    with contextlib.closing(listening):
+async def _serving(url: str, folder: Path) -> AsyncIterator[str]:
+    """The server with its memory in a folder; gives host:port."""
+    config, listening = _listening(url, folder)
+    failures: list[BaseException] = []
+    opened = asyncio.Event()
+    with contextlib.closing(listening), contextlib.closing(open_journal(config)) as journal:
         host, number = listening.getsockname()[:2]
+        server = make_server(config, journal=journal, on_open=lambda *_: opened.set(), on_failure=failures.append)
         task = asyncio.create_task(server.serve([listening]), name="demo-server")
         try:
             await asyncio.wait_for(opened.wait(), 30)
@@ -139,6 +137,16 @@ async def _serving(url: str) -> AsyncIterator[str]:
         finally:
             server.should_exit = True
             await task
+
+
+def _listening(url: str, folder: Path) -> tuple[Config, socket.socket]:
+    """The configuration, and the usual port or a free one."""
+    for port in (PORT, 0):
+        config = Config.model_validate({"server": {"port": port}, "cameras": {CAMERA: {"url": url}}})
+        config = config.model_copy(update={"memory": config.memory.model_copy(update={"path": folder})})
+        with contextlib.suppress(LlamaVidError):
+            return config, open_port(config.server)
+    return config, open_port(config.server)  # says why not even a free one can be had
 
 
 async def _watched(address: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from llama_vid.llm.answer import AnswerPiece, Span, TokenUse
+from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
 
 
 class StreamCounts(Protocol):
@@ -37,6 +37,8 @@ class LiveSession(Protocol):
     def stats(self) -> StreamCounts: ...
     @property
     def tokens(self) -> TokenUse: ...
+    @property
+    def memory(self) -> MemoryUse: ...
 
 
 class LiveModel(Protocol):

@@ -8,12 +8,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.errors import LlamaVidError
 from llama_vid.live_types import LiveModel, ModelLoader
 from llama_vid.settings import Config
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import Journal
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +32,7 @@ class ModelLoading:
         self._desk = desk
         self._on_failure = on_failure
         self._started = time.monotonic()
+        self._took: float | None = None
         self._failure = ""
 
     def reason(self) -> str:
@@ -37,6 +42,11 @@ class ModelLoading:
         if self._desk.model_name is None:
             return f"the model is loading, since {time.monotonic() - self._started:.0f} s"
         return ""
+
+    @property
+    def seconds(self) -> float:
+        """How long loading took, or has taken so far."""
+        return self._took if self._took is not None else time.monotonic() - self._started
 
     async def run(self) -> None:
         """Loads in a daemon thread, so that Ctrl-C need not wait for it."""
@@ -62,16 +72,19 @@ class ModelLoading:
 
         threading.Thread(target=load, name="model-loader", daemon=True).start()
         try:
-            self._desk.use_model(await loaded)
+            model = await loaded
+            self._took = self.seconds
+            self._desk.use_model(model)
         except LlamaVidError as problem:
             self._fail(problem, str(problem))
         except Exception as problem:
             logger.exception("The model could not be loaded")
             self._fail(problem, "the model could not be loaded; the server's log says why")
         else:
-            logger.info("Model %s is ready", self._desk.model_name)
+            logger.info("Model %s is ready after %.1f s", self._desk.model_name, self._took)
 
     def _fail(self, problem: Exception, reason: str) -> None:
+        self._took = self.seconds
         self._failure = reason
         self._desk.give_up(reason)
         if self._on_failure is not None:
@@ -80,8 +93,8 @@ class ModelLoading:
             logger.error("The server cannot answer: %s", reason)
 
 
-def bundle_loader(config: Config) -> ModelLoader:
-    """Loads the bundle that the configuration names."""
+def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader:
+    """Loads the bundle that the configuration names; its sessions write to the journal and begin with what is there."""
 
     def load() -> LiveModel:
         from llama_vid.model import LLaMAVID  # imports torch: in the loader's thread, after the port is open
@@ -94,6 +107,7 @@ def bundle_loader(config: Config) -> ModelLoader:
             context_tokens=None if tokens == "auto" else tokens,
             zone=ZoneInfo(config.timezone) if config.timezone else None,
             recent_minutes=config.memory.recent_minutes,
+            journal=journal,
         )
 
     return load

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from llama_vid.camera_desk import Camera, CameraDesk
 from llama_vid.clients.question import strip_template_tokens
 from llama_vid.errors import ProtocolError
+from llama_vid.history import History
+from llama_vid.llm.answer import MemoryUse
 from llama_vid.settings import CAMERA_ID, NETWORK_SCHEMES, CameraSettings, check_camera_url
 from llama_vid.stream.urls import redact
 
@@ -26,6 +29,15 @@ class TokenCounts(BaseModel):
     frames: int
     video: int
     per_frame: int
+
+
+class MemoryCounts(BaseModel):
+    """Entries of the memory bank, the tokens that they take, bytes of the KV cache, what came from the journal."""
+
+    entries: int = 0
+    tokens: int = 0
+    cached_bytes: int = 0
+    restored: str = ""
 
 
 class CameraInfo(BaseModel):
@@ -45,6 +57,7 @@ class CameraInfo(BaseModel):
     reconnects: int
     warnings: list[str]
     tokens: TokenCounts
+    memory: MemoryCounts
 
 
 class CameraList(BaseModel):
@@ -85,6 +98,12 @@ def desk_of(request: Request) -> CameraDesk:
     return desk
 
 
+def history_of(request: Request) -> History:
+    """What the server's cameras saw."""
+    history: History = request.app.state.history
+    return history
+
+
 def describe(camera: Camera) -> CameraInfo:
     """A camera as the API shows it."""
     session = camera.session
@@ -107,7 +126,12 @@ def describe(camera: Camera) -> CameraInfo:
         tokens=TokenCounts(frames=tokens.frames, video=tokens.video, per_frame=tokens.per_frame)
         if tokens is not None
         else TokenCounts(frames=0, video=0, per_frame=2),
+        memory=_counts(session.memory) if session is not None else MemoryCounts(),
     )
+
+
+def _counts(use: MemoryUse) -> MemoryCounts:
+    return MemoryCounts(entries=use.entries, tokens=use.tokens, cached_bytes=use.cached_bytes, restored=use.restored)
 
 
 @router.get("")
@@ -141,55 +165,58 @@ async def show_camera(request: Request, camera_id: str) -> CameraInfo:
 
 @router.delete("/{camera_id}", status_code=204)
 async def delete_camera(request: Request, camera_id: str) -> None:
-    """Stops a camera. One of the configuration file is back when the server is started again."""
+    """Stops a camera; its history stays. One of the configuration file is back when the server is started again."""
     await desk_of(request).remove(camera_id)
 
 
 @router.get("/{camera_id}/timeline")
 async def show_timeline(
     request: Request,
+    response: Response,
     camera_id: str,
     start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
     end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
 ) -> Timeline:
-    """What happened when, between `from` and `to` (seconds of the one clock; both may be left out)."""
+    """What happened when, between `from` and `to` (seconds of the one clock; both may be left out).
+
+    The newest 5,000 spans; when there are older ones, the header `Link: <…>; rel="prev"` has the address to go on with.
+    """
     if start is not None and end is not None and end < start:
         raise ProtocolError("to lies before from; swap them.", param="to")
-    camera = desk_of(request).camera(camera_id)
-    if camera.session is None:
-        return Timeline(spans=[])  # nothing was watched yet
-    spans = await camera.session.timeline(start, end)
+    told = await history_of(request).timeline(camera_id, start, end)
+    if told.more:
+        before = {"to": f"{told.spans[0].start - 0.001:.3f}", **({} if start is None else {"from": f"{start:.3f}"})}
+        response.headers["Link"] = f'<{request.url.path}?{urlencode(before)}>; rel="prev"'
     return Timeline(
-        spans=[TimelineSpan(start=s.start, end=s.end, caption=s.caption, motion=round(s.motion, 4)) for s in spans]
+        spans=[TimelineSpan(start=s.start, end=s.end, caption=s.caption, motion=round(s.motion, 4)) for s in told.spans]
     )
 
 
 @router.get("/{camera_id}/snapshot.jpg", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def live_picture(request: Request, camera_id: str) -> Response:
     """The newest picture of a camera."""
-    return await _picture(desk_of(request).camera(camera_id), None)
+    return await _picture(history_of(request), camera_id, None)
 
 
 @router.get("/{camera_id}/frames/{name}", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
 async def kept_picture(request: Request, camera_id: str, name: str) -> Response:
     """The kept picture nearest to a time: `frames/{seconds}.jpg`; `frames/latest.jpg` is the newest one."""
-    camera = desk_of(request).camera(camera_id)
     if name == "latest.jpg":
-        return await _picture(camera, None)
+        return await _picture(history_of(request), camera_id, None)
     try:
         seconds = float(name.removesuffix(".jpg")) if name.endswith(".jpg") else math.nan
     except ValueError:
         seconds = math.nan
     if not math.isfinite(seconds):
         raise ProtocolError("A picture's address ends in frames/{seconds}.jpg.", code="no_such_frame", param="seconds")
-    return await _picture(camera, seconds)
+    return await _picture(history_of(request), camera_id, seconds)
 
 
-async def _picture(camera: Camera, seconds: float | None) -> Response:
-    jpeg = await camera.session.snapshot(seconds) if camera.session is not None else None
+async def _picture(history: History, camera_id: str, seconds: float | None) -> Response:
+    jpeg = await history.picture(camera_id, seconds)
     if jpeg is None:
         when = "yet" if seconds is None else f"at {seconds:g} s"
-        raise ProtocolError(f"Camera {camera.name!r} has no picture {when}.", code="no_such_frame", param="seconds")
+        raise ProtocolError(f"Camera {camera_id!r} has no picture {when}.", code="no_such_frame", param="seconds")
     # A picture of the past does not change; the newest one is asked for again.
     cache = "no-store" if seconds is None else "private, max-age=3600"
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": cache})

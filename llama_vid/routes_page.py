@@ -1,14 +1,19 @@
-"""The web page and its files, and how the server is."""
+"""The web page and its files, and how the server is: alive, ready, and in figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
 from llama_vid.errors import ProtocolError
+from llama_vid.metrics import Metrics
+
+if TYPE_CHECKING:
+    from llama_vid.memory.records import JournalState
 
 PAGE = Path(__file__).resolve().parent / "clients" / "page"
 MEDIA_TYPES = {
@@ -21,20 +26,39 @@ MEDIA_TYPES = {
 router = APIRouter(tags=["server"])
 
 
+class MemoryHealth(BaseModel):
+    """Whether what is seen is kept on disk, and if not, why. Cameras and questions go on without."""
+
+    state: Literal["ok", "failing"]
+    reason: str = ""
+
+
 class Health(BaseModel):
-    """Whether the server is ready to answer, and if not, why."""
+    """Whether the server is ready to answer, and if not, why. `memory` is null where nothing is to be kept."""
 
     ready: bool
     reason: str = ""
     model: str | None = None
     cameras: int = 0
+    memory: MemoryHealth | None = None
 
 
 def health(request: Request) -> Health:
     """The present state of the server behind a request."""
     desk = request.app.state.desk
     reason = request.app.state.not_ready()
-    return Health(ready=not reason, reason=reason, model=desk.model_name, cameras=len(desk.names()))
+    journal = request.app.state.journal
+    return Health(
+        ready=not reason,
+        reason=reason,
+        model=desk.model_name,
+        cameras=len(desk.names()),
+        memory=_kept(journal.state) if journal is not None else None,
+    )
+
+
+def _kept(state: JournalState) -> MemoryHealth:
+    return MemoryHealth(state="ok" if state.ok else "failing", reason=state.reason)
 
 
 @router.get("/healthz")
@@ -45,11 +69,19 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"model": Health}})
 async def readyz(request: Request) -> Response:
-    """200 when questions are answered, 503 with the reason until then. A camera that fails does not count."""
+    """200 when questions are answered, 503 with the reason until then. A camera or a disk that fails does not count."""
     state = health(request)
     if state.ready:
         return JSONResponse(state.model_dump())
     return JSONResponse(state.model_dump(), 503, {"Retry-After": "5"})
+
+
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+async def metrics(request: Request) -> Response:
+    """Figures for Prometheus."""
+    counts: Metrics = request.app.state.metrics
+    text, content_type = counts.exposition(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
 @router.get("/", include_in_schema=False)

@@ -9,6 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, WebSocket
 
@@ -20,19 +21,25 @@ from llama_vid.config import check_bind
 from llama_vid.config_watch import POLL_S, file_stamp, watch_config
 from llama_vid.errors import LlamaVidError
 from llama_vid.guard import Guard
+from llama_vid.history import History
 from llama_vid.listener import Listener, make_listener
 from llama_vid.live_types import Ingest, IngestMaker, ModelLoader
+from llama_vid.metrics import Metrics
 from llama_vid.model_loading import ModelLoading, bundle_loader
 from llama_vid.refusals import add_refusals
 from llama_vid.settings import Config, ServerSettings
 
-__all__ = ["create_app", "make_server", "open_port", "serve"]
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import Journal
+
+__all__ = ["create_app", "make_server", "open_journal", "open_port", "serve"]
 
 
 def create_app(
     load_model: ModelLoader,
     config: Config,
     *,
+    journal: Journal | None = None,
     make_ingest: IngestMaker | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
     patience_s: float = PATIENCE_S,
@@ -40,7 +47,9 @@ def create_app(
 ) -> FastAPI:
     """The application. `load_model` runs in a thread from start-up on; questions need it, the port is open at once.
 
-    `on_failure` is called in the event loop when the model cannot be loaded; the server then stays up, never ready.
+    `journal` is the memory on disk, which the application reads and whoever opened it closes, after the application has
+    ended; without one there is no past but what the sessions hold. `on_failure` is called in the event loop when the
+    model cannot be loaded; the server then stays up, never ready.
     """
     stamp = file_stamp(config.file) if config.file is not None else None
 
@@ -50,6 +59,9 @@ def create_app(
             app.state.desk = desk
             loading = ModelLoading(load_model, desk, on_failure)
             app.state.not_ready = loading.reason
+            app.state.journal = journal
+            app.state.history = History(desk, journal)
+            app.state.metrics = Metrics(desk, loading, journal)
             for name, settings in config.cameras.items():
                 desk.add(name, settings)
             async with asyncio.TaskGroup() as group:
@@ -70,7 +82,8 @@ def create_app(
 
     @app.websocket("/ws")
     async def websocket(connection: WebSocket) -> None:
-        await serve_client(connection, app.state.desk, patience_s=patience_s)
+        state = app.state
+        await serve_client(connection, state.desk, patience_s=patience_s, answered=state.metrics.answered)
 
     add_refusals(app)
     app.add_middleware(Guard, host=config.server.host)
@@ -81,16 +94,19 @@ def make_server(
     config: Config,
     load_model: ModelLoader | None = None,
     *,
+    journal: Journal | None = None,
     make_ingest: IngestMaker | None = None,
     on_open: Callable[[str, int], None] | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
 ) -> Listener:
     """The server, to be awaited inside a running loop: `await make_server(config).serve([open_port(config.server)])`.
 
-    Setting its `should_exit` ends it. Raises ConfigError when it would listen beyond loopback.
+    `journal` (see `open_journal`) must outlive it; without one nothing is kept. Setting its `should_exit` ends it.
+    Raises ConfigError when it would listen beyond loopback.
     """
     check_bind(config.server)
-    app = create_app(load_model or bundle_loader(config), config, make_ingest=make_ingest, on_failure=on_failure)
+    load_model = load_model or bundle_loader(config, journal)
+    app = create_app(load_model, config, journal=journal, make_ingest=make_ingest, on_failure=on_failure)
     return make_listener(app, config.server, on_open)
 
 
@@ -102,10 +118,11 @@ def serve(
     on_open: Callable[[str, int], None] | None = None,
 ) -> None:
     """Runs the server until Ctrl-C or SIGTERM. `on_open(host, port)` is called when the port is open; by default the
-    address is said on stderr. Follows the file that `config` came from.
+    address is said on stderr. Follows the file that `config` came from, and keeps what it sees in its memory folder.
 
-    Raises ConfigError for a bind address that is not loopback, LlamaVidError for a port that is taken, and what
-    `load_model` raised: a server whose model cannot be loaded is of no use.
+    Raises ConfigError for a bind address that is not loopback and for a memory folder that a newer version wrote,
+    LlamaVidError for a port or a memory folder that another program has, and what `load_model` raised: a server whose
+    model cannot be loaded is of no use.
     """
     failures: list[BaseException] = []
 
@@ -120,12 +137,26 @@ def serve(
             file=sys.stderr,
         )
 
-    server = make_server(config, load_model, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up)
-    port = open_port(config.server)
-    with contextlib.closing(port), _ended_by_signals():
-        server.run([port])
+    check_bind(config.server)
+    with contextlib.closing(open_port(config.server)) as port, contextlib.closing(open_journal(config)) as journal:
+        server = make_server(
+            config, load_model, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up
+        )
+        with _ended_by_signals():
+            server.run([port])
     if failures:
         raise failures[0]
+
+
+def open_journal(config: Config) -> Journal:
+    """The memory on disk, to be closed by the caller when the cameras are. A disk that fails is no error: see `state`.
+
+    Raises LlamaVidError when another server has the folder, ConfigError when a newer version of the program wrote it.
+    """
+    from llama_vid.memory.journal import Journal  # imports torch
+
+    memory = config.memory
+    return Journal(config.memory_folder, retention_days=memory.retention_days, retention_gb=memory.retention_gb)
 
 
 def open_port(settings: ServerSettings) -> socket.socket:

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from llama_vid.config import load_config
 from llama_vid.listener import Listener, make_listener
 from llama_vid.live_types import IngestMaker, LiveModel
-from llama_vid.server import create_app, open_port
+from llama_vid.server import create_app, open_journal, open_port
 from llama_vid.settings import Config
 from tests.server.scripted import ScriptedModel
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import Journal
 
 FRONT_AND_BACK: dict[str, Any] = {
     "front": {"url": "rtsp://user:hunter22@127.0.0.1:9/front"},
@@ -34,6 +37,7 @@ class RunningServer:
     listener: Listener
     http: httpx.Client
     failures: list[BaseException] = field(default_factory=list)
+    journal: Journal | None = None
 
     @property
     def ws(self) -> str:
@@ -64,36 +68,45 @@ def running_server(
     cameras: dict[str, Any] | None = None,
     *,
     file: Path | None = None,
+    memory: Path | None = None,
     load_model: Callable[[], LiveModel] | None = None,
     make_ingest: IngestMaker | None = None,
     patience_s: float = 10.0,
     ready: bool = True,
 ) -> Iterator[RunningServer]:
-    """Runs the server for the block, ready to be asked unless `ready` is False."""
+    """Runs the server for the block, ready to be asked unless `ready` is False; with a journal if `memory` is given."""
     model, failures = ScriptedModel(), list[BaseException]()
     if file is not None:
         config = load_config(file)
     else:
         config = Config.model_validate(
-            {"server": {"port": 0}, "cameras": FRONT_AND_BACK if cameras is None else cameras}
+            {
+                "server": {"port": 0},
+                "memory": {} if memory is None else {"path": memory},
+                "cameras": FRONT_AND_BACK if cameras is None else cameras,
+            }
         )
+    journal = open_journal(config) if memory is not None else None
     app = create_app(
         load_model or (lambda: model),
         config,
+        journal=journal,
         make_ingest=make_ingest,
         on_failure=failures.append,
         patience_s=patience_s,
         poll_s=0.05,
     )
     listener = make_listener(app, config.server)
-    with contextlib.closing(open_port(config.server)) as port:
+    with contextlib.closing(open_port(config.server)) as port, contextlib.ExitStack() as last:
+        if journal is not None:
+            last.enter_context(contextlib.closing(journal))
         thread = threading.Thread(target=listener.run, args=([port],), name="test-server")
         thread.start()
         try:
             until(lambda: listener.started or not thread.is_alive(), "the port to open")
             url = f"http://127.0.0.1:{port.getsockname()[1]}"
             with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
-                server = RunningServer(url, model, listener, http, failures)
+                server = RunningServer(url, model, listener, http, failures, journal)
                 if ready:
                     until(lambda: http.get("/readyz").status_code == 200, "the model")
                     until(lambda: model.sessions.keys() >= config.cameras.keys(), "the cameras")

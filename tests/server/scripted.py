@@ -19,7 +19,7 @@ from typing import Any, Self
 from PIL import Image
 
 from llama_vid.errors import QuestionError, SourceError
-from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, Span, TokenUse
+from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Span, TokenUse
 from llama_vid.stream.source import SourceStats
 
 SPANS = [
@@ -41,6 +41,7 @@ class ScriptedSession:
         self.watched_s = 20.0
         self.stats = SourceStats(20, 1, 0, ["one frame was damaged"])
         self.tokens = TokenUse(20, 40)
+        self.memory = MemoryUse(20, 40, 921_600, "12 entries (12 s) in 0.1 s")
         self._callbacks: list[Callable[[Any, str], None]] = []
 
     async def __aenter__(self) -> Self:

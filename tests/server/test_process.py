@@ -12,18 +12,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
+import sys
+from pathlib import Path
 from llama_vid.server import serve
-from llama_vid.settings import Config, ServerSettings
+from llama_vid.settings import Config, MemorySettings, ServerSettings
 from tests.server.scripted import ScriptedModel
-serve(Config(server=ServerSettings(port=0)), load_model=ScriptedModel)
+config = Config(server=ServerSettings(port=0), memory=MemorySettings(path=Path(sys.argv[1])))
+serve(config, load_model=ScriptedModel)
 print("ended in peace")
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_in_peace(number: signal.Signals) -> None:
+def test_a_signal_ends_it_in_peace(number: signal.Signals, tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
         assert process.stderr is not None

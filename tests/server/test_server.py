@@ -27,7 +27,7 @@ from llama_vid.clients import Client
 from llama_vid.clients.client import RequestRefused
 from llama_vid.errors import BundleError, ConfigError, LlamaVidError
 from llama_vid.server import make_server, open_port, serve
-from llama_vid.settings import Config, ServerSettings, Tls
+from llama_vid.settings import Config, MemorySettings, ServerSettings, Tls
 from tests.server.running import RunningServer, running_server, until
 from tests.server.scripted import ScriptedModel
 
@@ -36,7 +36,7 @@ def test_health_and_readiness(server: RunningServer) -> None:
     assert server.http.get("/healthz").json() == {"status": "ok"}
     ready = server.http.get("/readyz")
     assert ready.status_code == 200
-    assert ready.json() == {"ready": True, "reason": "", "model": "scripted", "cameras": 2}
+    assert ready.json() == {"ready": True, "reason": "", "model": "scripted", "cameras": 2, "memory": None}
 
 
 async def test_the_port_is_open_while_the_model_loads() -> None:
@@ -84,13 +84,13 @@ def test_a_model_that_cannot_be_loaded_is_said() -> None:
         assert server.http.get("/healthz").status_code == 200
 
 
-def test_serve_ends_with_the_models_error() -> None:
+def test_serve_ends_with_the_models_error(tmp_path: Path) -> None:
     opened: list[int] = []
 
     def load() -> ScriptedModel:
         raise BundleError("Bundle 'mimi' is not here; try mini.")
 
-    config = Config(server=ServerSettings(port=0))
+    config = Config(server=ServerSettings(port=0), memory=MemorySettings(path=tmp_path))
     with pytest.raises(BundleError, match="mimi"):
         serve(config, load_model=load, on_open=lambda host, port: opened.append(port))
     assert opened
@@ -116,6 +116,7 @@ def test_cameras_are_described_without_secrets(server: RunningServer) -> None:
         "reconnects": 0,
         "warnings": ["one frame was damaged"],
         "tokens": {"frames": 20, "video": 40, "per_frame": 2},
+        "memory": {"entries": 20, "tokens": 40, "cached_bytes": 921_600, "restored": "12 entries (12 s) in 0.1 s"},
     }
 
 

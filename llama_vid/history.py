@@ -1,0 +1,103 @@
+"""What cameras saw, as the API tells it: from the journal, from the session that watches, or from both as one.
+
+The journal is there as soon as the port is open, for cameras that wait for the model and for cameras that are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from llama_vid.camera_desk import CameraDesk
+from llama_vid.llm.answer import Span
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import CameraJournal, Journal
+
+#: Spans of one answer: some hours of a busy street, and half a megabyte of JSON. The newest are told.
+MOST_SPANS: Final = 5_000
+#: Spans are told to the millisecond, so what is left of one between two others may be mere rounding.
+HAIR_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Spans in time order, none overlapping another; `more`: older ones were left out."""
+
+    spans: list[Span]
+    more: bool
+
+
+class History:
+    """The past of every camera that is configured or ever was. Reads of the journal run in threads."""
+
+    def __init__(self, desk: CameraDesk, journal: Journal | None) -> None:
+        self._desk, self._journal = desk, journal
+
+    async def timeline(self, name: str, start: float | None = None, end: float | None = None) -> Told:
+        """The newest MOST_SPANS spans that share time with [start, end].
+
+        Raises ProtocolError (no_such_camera) for a camera that is neither configured nor in the journal.
+        """
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        kept = await asyncio.to_thread(self._kept, name, first, last)
+        camera = self._desk.find(name) if kept is not None else self._desk.camera(name)
+        kept = kept or []
+        more = len(kept) > MOST_SPANS
+        if more:  # nobody need read what will not be told
+            kept = kept[-MOST_SPANS:]
+            start = first = kept[0].start
+        session = camera.session if camera is not None else None
+        spans = joined(kept, await session.timeline(start, end) if session is not None else [])
+        spans = [span for span in spans if span.end > first and span.start <= last]
+        return Told(spans[-MOST_SPANS:], more or len(spans) > MOST_SPANS)
+
+    async def picture(self, name: str, seconds: float | None = None) -> bytes | None:
+        """The kept picture nearest to a time (None: the newest one) as JPEG; None while there is none.
+
+        Raises ProtocolError as `timeline` does.
+        """
+        camera = self._desk.find(name)
+        if camera is not None and camera.session is not None:
+            jpeg = await camera.session.snapshot(seconds)
+            if jpeg is not None:
+                return jpeg
+        past = await asyncio.to_thread(self._past, name)
+        if past is None:
+            self._desk.camera(name)
+            return None
+        return await asyncio.to_thread(past.jpeg, seconds)
+
+    def _past(self, name: str) -> CameraJournal | None:
+        """What the journal has of a camera, None for nothing. A name that came from outside is only looked up."""
+        if self._journal is None or name not in self._journal.cameras():
+            return None
+        return self._journal.camera(name)
+
+    def _kept(self, name: str, start: float, end: float) -> list[Span] | None:
+        """The newest MOST_SPANS spans, and one more if there is one; None for a camera without a past."""
+        past = self._past(name)
+        if past is None:
+            return None
+        told = past.told(start, end, limit=MOST_SPANS + 1)
+        return [Span(span.start, span.end, span.caption, span.motion) for span in told]
+
+
+def joined(older: Sequence[Span], newer: Sequence[Span]) -> list[Span]:
+    """Both as one timeline in time order: of `older` only what `newer` leaves free, so that no spans overlap."""
+    blocks = sorted(newer, key=lambda span: span.start)
+    ends = [block.end for block in blocks]
+    out, edge = list(blocks), float("-inf")
+    for span in sorted(older, key=lambda span: span.start):
+        begin, edge = max(span.start, edge), max(span.end, edge)
+        at = bisect_right(ends, begin)
+        while at < len(blocks) and blocks[at].start < span.end:
+            if blocks[at].start - begin > HAIR_S:
+                out.append(replace(span, start=begin, end=blocks[at].start))
+            begin, at = max(begin, blocks[at].end), at + 1
+        if span.end - begin > HAIR_S:
+            out.append(replace(span, start=begin))
+    return sorted(out, key=lambda span: span.start)
