@@ -37,7 +37,7 @@ export class Link {
     if (message.type === "session.created") {
       this.attempt = 0;
       if (message.model) this.change("ready", `Connected · ${message.model}`);
-      else this.wait();
+      this.wait();
     } else if (message.type === "stream.status") {
       this.status(message);
     } else if (message.type === "error") {
@@ -52,13 +52,14 @@ export class Link {
     }
   }
 
-  // The port opens before the model is loaded.
+  // The port opens before the model is loaded; and memory may be unable to reach its disk.
   async wait() {
     const socket = this.socket;
     while (this.socket === socket && socket.readyState === WebSocket.OPEN) {
       try {
         const health = await (await fetch("/readyz")).json();
-        if (health.ready) { this.change("ready", `Connected · ${health.model}`); return; }
+        const failing = health.memory?.state === "failing" ? " · memory is not being kept" : "";
+        if (health.ready) { this.change("ready", `Connected · ${health.model}${failing}`); return; }
         this.change("connecting", `Connected; ${health.reason}`);
       } catch { return; }
       await new Promise((resolve) => setTimeout(resolve, 1000));

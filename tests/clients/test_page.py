@@ -127,6 +127,17 @@ def test_it_comes_back_with_the_server(browser: Browser, problems: list[str]) ->
         page.close()
 
 
+def test_memory_that_is_not_kept_is_said(browser: Browser, problems: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "memory"
+    folder.write_text("a file is where the folder should be")
+    with running_server(memory=folder) as server:
+        until(lambda: server.http.get("/readyz").json()["memory"]["state"] == "failing", "the state")
+        page = open_page(browser, server, problems)
+        page.wait_for_selector("text=Connected · scripted · memory is not being kept")
+        assert problems == []
+        page.close()
+
+
 def test_nothing_comes_from_elsewhere() -> None:
     for file in PAGE.iterdir():
         text = file.read_text().replace("http://www.w3.org/2000/svg", "")
