@@ -41,16 +41,14 @@ class FrameFiles:
         """Keep a picture: a name is either absent or holds the whole file. Raises OSError."""
         path = self.path(camera, seconds)
         part = path.with_suffix(".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             part.write_bytes(jpeg)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(jpeg)
+            os.replace(part, path)
         except OSError:
             with suppress(OSError):
                 part.unlink()
             raise
-        os.replace(part, path)
 
     def read(self, camera: str, seconds: float, size: int) -> bytes | None:
         """A kept picture, or None if it is gone or not `size` bytes long (a power cut may leave such)."""
@@ -64,16 +62,19 @@ class FrameFiles:
         """Remove a picture if it is there. Raises OSError."""
         self.path(camera, seconds).unlink(missing_ok=True)
 
-    def found(self, *, newest_only: bool) -> Iterator[FoundPicture]:
-        """The whole pictures on disk, or those of each camera's newest hour; unfinished ones are removed on the way."""
+    def found(self, *, ends_only: bool) -> Iterator[FoundPicture]:
+        """The pictures on disk; unfinished ones are removed on the way.
+
+        With `ends_only` those of each camera's first and last hour, where a killed process was deleting and writing.
+        """
         for camera in _folders(self.folder):
             hours = [hour for day in _folders(camera) for hour in _folders(day)]
-            for hour in hours[-1:] if newest_only else hours:
-                for file in sorted(hour.iterdir()):
+            for hour in dict.fromkeys((*hours[:1], *hours[-1:])) if ends_only else hours:
+                for file in _files(hour):
                     if file.suffix == ".part":
-                        file.unlink(missing_ok=True)
-                        continue
-                    with suppress(ValueError, OSError):
+                        with suppress(OSError):
+                            file.unlink()
+                    with suppress(ValueError, OverflowError, OSError):
                         seconds, stat = float(file.stem), file.stat()
                         if stat.st_size and self.path(camera.name, seconds) == file:
                             yield FoundPicture(camera.name, seconds, stat.st_size, stat.st_mtime)
@@ -102,9 +103,14 @@ def to_ms(seconds: float) -> float:
     return round(seconds * 1000) / 1000
 
 
-def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, by name; none if it cannot be read."""
+def _files(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing if it cannot be read."""
     try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir())
+        return sorted(folder.iterdir())
     except OSError:
         return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name; none if it cannot be read."""
+    return [entry for entry in _files(folder) if entry.is_dir()]

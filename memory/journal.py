@@ -60,6 +60,9 @@ class Journal:
     Kept are `retention_days` and `retention_gb` (10^9 bytes of database and pictures), oldest out first. What is queued
     is committed at most `flush_s` later. A failing disk raises nothing: see `state`. Raises LlamaVidError if another
     process has the folder, ConfigError if its database belongs to another program or a newer version.
+
+    `model` names the model whose tokens are written (name and version): entries that another one wrote are not given
+    back, since its tokens mean nothing to this one; what was told, noted and pictured is.
     """
 
     def __init__(
@@ -69,15 +72,17 @@ class Journal:
         retention_days: float = 7,
         retention_gb: float = 20,
         flush_s: float = 0.5,
+        model: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.folder = folder
+        self.model = model
         self._clock = clock
         self._frames = FrameFiles(folder / "frames")
         file = JournalFile(folder)
         self._connections = reading.Connections(file.path)
         limits = Limits(retention_days, retention_gb * 1e9)
-        self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock)
+        self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock, model)
         self._writer.start()
 
     def camera(self, name: str) -> CameraJournal:
@@ -124,8 +129,9 @@ class Journal:
         try:
             with self._connections.use() as db:
                 return query(db)
-        except sqlite3.Error as problem:
-            logger.warning("reading the journal in %s: %s", self.folder, problem)
+        except (sqlite3.Error, ValueError, TypeError, KeyError) as problem:  # all but the first: garbage in a row
+            level = logging.WARNING if self._writer.state.ok else logging.DEBUG
+            logger.log(level, "the journal in %s cannot be read: %s", self.folder, problem)
             self._writer.suspect(problem)
             return otherwise
 
@@ -178,11 +184,11 @@ class CameraJournal:
 
     def restore(self) -> list[MemoryEntry]:
         """The bank as it was committed last, in time order, rounded to fp16; shared tensors are one object."""
-        return self._journal.read(lambda db: reading.bank(db, self.name), [])
+        return self._journal.read(lambda db: reading.bank(db, self.name, self._journal.model), [])
 
     def entries(self, start: float, end: float, limit: int = MOST_ENTRIES) -> list[MemoryEntry]:
         """The first `limit` detailed entries that share time with [start, end), as they were before consolidation."""
-        return self._journal.read(lambda db: reading.entries(db, self.name, start, end, limit), [])
+        return self._journal.read(lambda db: reading.entries(db, self.name, self._journal.model, start, end, limit), [])
 
     def embeddings(
         self, *, before: float | None = None, chunk: int = 2048
@@ -190,10 +196,11 @@ class CameraJournal:
         """Starts, ends and embeddings (n, E) of the detailed entries that start before a time, oldest first, at most
         `chunk` at a time (each its own short query).
         """
+        name, model = self.name, self._journal.model
         after, limit = float("-inf"), float("inf") if before is None else before
         while True:
             found = self._journal.read(
-                lambda db, after=after: reading.embeddings(db, self.name, after, limit, chunk),  # type: ignore[misc]
+                lambda db, after=after: reading.embeddings(db, name, model, after, limit, chunk),  # type: ignore[misc]
                 None,
             )
             if found is None:

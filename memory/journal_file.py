@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -49,10 +50,12 @@ class JournalFile:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._take()
         self.new = not self.path.exists()
+        if self.new and self.path.with_name(f"{DATABASE}-wal").exists():
+            self.move_aside()  # somebody took the database away; its log is of no use to a new one
         try:
             self._db = open_for_writing(self.path)
         except sqlite3.Error as problem:
-            if not self.damaged(problem):
+            if not is_damage(problem):
                 raise
             self.move_aside()
             self._db = open_for_writing(self.path)
@@ -82,12 +85,8 @@ class JournalFile:
             problem.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise problem
 
-    def damaged(self, problem: Exception) -> bool:
-        """Whether an error says that the file's content is broken (not that the disk is)."""
-        return getattr(problem, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
     def move_aside(self) -> None:
-        """Rename the database, never delete it. Raises OSError."""
+        """Rename the database (the pictures stay where they are); nothing is deleted. Raises OSError."""
         self.close_database()
         target = self.path.with_name(f"{DATABASE}.damaged-{_stamp()}")
         for count in range(1, 1000):
@@ -103,10 +102,6 @@ class JournalFile:
             f"{self.path} was damaged and was moved to {target.name} at {_stamp()}; a new one was begun; check the "
             "disk, and delete the old file when you do not need it"
         )
-
-    def pages_bytes(self) -> int:
-        """Bytes of the database's pages that are in use."""
-        return used_bytes(self.db)
 
     def rollback(self) -> None:
         """End a transaction that failed."""
@@ -134,18 +129,29 @@ class JournalFile:
 
     def _take(self) -> None:
         """Lock the folder for this process; the kernel lets go of it when the process ends, however it ends."""
-        lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        path = self.folder / LOCK
+        if self._lock is not None:
+            with suppress(OSError):
+                if os.path.samestat(os.fstat(self._lock), os.stat(path)):
+                    return
+            os.close(self._lock)  # the folder was deleted
+            self._lock = None
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as problem:
+            owner = os.pread(lock, 20, 0).decode(errors="replace").strip()
             os.close(lock)
             if problem.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             raise LlamaVidError(
-                f"the journal in {self.folder} is in use by another process; stop that one, or set memory.path to "
-                "another folder"
+                f"the journal in {self.folder} is in use by another process{f' ({owner})' if owner.isdigit() else ''}; "
+                "stop that one, or set memory.path to another folder"
             ) from None
         self._lock = lock
+        with suppress(OSError):  # for that message alone: a full disk must not matter
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def _identity(self) -> tuple[tuple[int, int] | None, ...]:
         found: list[tuple[int, int] | None] = []
@@ -156,6 +162,11 @@ class JournalFile:
             except OSError:
                 found.append(None)
         return tuple(found)
+
+
+def is_damage(problem: Exception) -> bool:
+    """Whether an error says that the file's content is broken (not that the disk is)."""
+    return getattr(problem, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def advice(folder: Path, problem: Exception) -> str:

@@ -112,6 +112,12 @@ class Waiting:
         with self._changed:
             self.lost += count
 
+    def drop_taken(self) -> None:
+        """Count what was taken as lost."""
+        with self._changed:
+            self.lost += len(self._taken.rows) + len(self._taken.pictures)
+        self.settle()
+
     def flush(self, timeout: float) -> bool:
         """Have everything that waits written now; whether it was, within `timeout` seconds, and nothing was lost."""
         with self._changed:

@@ -27,6 +27,7 @@ _ENTRY: Final = """
     FROM entries AS e JOIN embeddings AS m ON m.entry = e.id
 """
 _CAMERA: Final = "(SELECT id FROM cameras WHERE name = :name)"
+_MODEL: Final = "(:model IS NULL OR e.model IS NULL OR e.model = (SELECT id FROM models WHERE name = :model))"
 
 
 class Connections:
@@ -76,23 +77,26 @@ def cameras(db: sqlite3.Connection) -> list[str]:
     return [name for (name,) in db.execute(f"SELECT name FROM cameras AS c WHERE {kept} ORDER BY name")]
 
 
-def bank(db: sqlite3.Connection, name: str) -> list[MemoryEntry]:
-    """The entries of the bank as it was written last, in time order."""
-    return _entries(db, f"{_ENTRY} WHERE e.camera = {_CAMERA} AND e.banked ORDER BY e.start", {"name": name})
+def bank(db: sqlite3.Connection, name: str, model: str | None) -> list[MemoryEntry]:
+    """The entries of the bank as it was written last, in time order. `model` None: of whichever model."""
+    query = f"{_ENTRY} WHERE e.camera = {_CAMERA} AND e.banked AND {_MODEL} ORDER BY e.start"
+    return _entries(db, query, {"name": name, "model": model})
 
 
-def entries(db: sqlite3.Connection, name: str, start: float, end: float, limit: int) -> list[MemoryEntry]:
+def entries(
+    db: sqlite3.Connection, name: str, model: str | None, start: float, end: float, limit: int
+) -> list[MemoryEntry]:
     """The first `limit` detailed entries that share time with [start, end), in time order."""
     # They do not overlap, so at most one begins before the start and reaches over it.
-    query = f"""{_ENTRY} WHERE e.camera = {_CAMERA} AND e.merged = 0 AND e.start < :end AND e.end > :start
+    query = f"""{_ENTRY} WHERE e.camera = {_CAMERA} AND e.merged = 0 AND {_MODEL} AND e.start < :end AND e.end > :start
         AND e.start >= coalesce((SELECT max(start) FROM entries WHERE camera = {_CAMERA} AND merged = 0
                                  AND start <= :start), -1e999)
         ORDER BY e.start LIMIT :limit"""
-    return _entries(db, query, {"name": name, "start": start, "end": end, "limit": limit})
+    return _entries(db, query, {"name": name, "model": model, "start": start, "end": end, "limit": limit})
 
 
 def embeddings(
-    db: sqlite3.Connection, name: str, after: float, before: float, count: int
+    db: sqlite3.Connection, name: str, model: str | None, after: float, before: float, count: int
 ) -> tuple[list[float], list[float], Tensor] | None:
     """Starts, ends and embeddings (n, E) of the first n ≤ `count` detailed entries that start in (after, before).
 
@@ -100,9 +104,9 @@ def embeddings(
     """
     rows = db.execute(
         "SELECT e.start, e.end, m.data FROM entries AS e JOIN embeddings AS m ON m.entry = e.id "
-        f"WHERE e.camera = {_CAMERA} AND e.merged = 0 AND e.start > :after AND e.start < :before "
+        f"WHERE e.camera = {_CAMERA} AND e.merged = 0 AND e.start > :after AND e.start < :before AND {_MODEL} "
         "ORDER BY e.start LIMIT :count",
-        {"name": name, "after": after, "before": before, "count": count},
+        {"name": name, "model": model, "after": after, "before": before, "count": count},
     ).fetchall()
     if not rows:
         return None
@@ -145,22 +149,19 @@ def pictures(db: sqlite3.Connection, name: str, seconds: float | None, count: in
 
 def bounds(db: sqlite3.Connection, name: str) -> tuple[float, float] | None:
     """First start and last end of anything that is kept of a camera."""
-    first: list[float] = []
-    last: list[float] = []
+    times: list[float] = []
     for table, start, end, where in (
         ("entries", "start", "end", "AND merged = 0"),
         ("entries", "start", "end", "AND merged = 1"),
         ("told", "start", "end", ""),
-        ("records", "start", "end", ""),
         ("pictures", "seconds", "seconds", ""),
     ):
-        row = db.execute(
-            f"SELECT min({start}), max({end}) FROM {table} WHERE camera = {_CAMERA} {where}", {"name": name}
-        ).fetchone()
-        if row[0] is not None:
-            first.append(row[0])
-            last.append(row[1])
-    return (min(first), max(last)) if first else None
+        for column, order in ((start, "ASC"), (end, "DESC")):  # what starts last ends last: the index answers
+            query = f"SELECT {column} FROM {table} WHERE camera = {_CAMERA} {where} ORDER BY {start} {order} LIMIT 1"
+            times += [time for (time,) in db.execute(query, {"name": name})]
+    query = f"SELECT min(start), max(end) FROM records WHERE camera = {_CAMERA}"  # they may overlap
+    times += [time for time in db.execute(query, {"name": name}).fetchone() if time is not None]
+    return (min(times), max(times)) if times else None
 
 
 def _entries(db: sqlite3.Connection, query: str, values: dict[str, Any]) -> list[MemoryEntry]:

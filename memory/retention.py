@@ -42,8 +42,9 @@ class Retention:
     def __init__(
         self, db: sqlite3.Connection, rows: Rows, frames: FrameFiles, limits: Limits, *, adopt_all: bool
     ) -> None:
+        """`adopt_all`: the database is new, so look through all pictures that lie there already."""
         self._db, self._rows, self._frames, self._limits = db, rows, frames, limits
-        self._found: Iterator[FoundPicture] | None = frames.found(newest_only=not adopt_all)
+        self._found: Iterator[FoundPicture] | None = frames.found(ends_only=not adopt_all)
 
     def step(self, now: float) -> bool:
         """One small piece of work; whether there may be more. Raises sqlite3.Error and OSError."""
@@ -98,7 +99,7 @@ class Retention:
         ids = [row[0] for row in found]
         with self._transaction():
             if table == "entries":
-                self._rows.delete_entries(ids)
+                self._rows.entries.delete(ids)
             elif table == "pictures":
                 self._rows.delete_pictures(ids)
             else:

@@ -6,6 +6,7 @@ A file of this program carries APPLICATION_ID in its header and the number of mi
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -94,8 +95,17 @@ CREATE TABLE pictures (
 CREATE INDEX pictures_age ON pictures (written);
 """
 
+# Which model's tokens an entry holds (NULL: unknown): those of another one mean nothing to this one.
+_SECOND: Final = """
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+ALTER TABLE entries ADD COLUMN model INTEGER REFERENCES models (id);
+"""
+
 #: MIGRATIONS[n] brings a database of version n to n + 1.
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -129,9 +139,21 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, usable from any one thread at a time. Raises sqlite3.Error."""
+    """A connection that cannot write, usable from any one thread at a time. Raises sqlite3.Error.
+
+    On a read-only disk there can be no log beside the file and no locks; then the file is read as it lies there.
+    """
+    try:
+        return _reading(path, "mode=rw")
+    except sqlite3.OperationalError:
+        if os.access(path.parent, os.W_OK) or not path.exists():
+            raise
+    return _reading(path, "mode=ro&immutable=1")
+
+
+def _reading(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{path.absolute().as_uri()}?{mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
@@ -139,6 +161,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     )
     try:
         connection.execute("PRAGMA query_only = ON")
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except BaseException:
         connection.close()
         raise

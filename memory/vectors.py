@@ -38,6 +38,8 @@ def unpacked(blobs: Sequence[bytes]) -> list[Tensor]:
 def stacked(blobs: Sequence[bytes]) -> Tensor:
     """The float32 tensor (n, N) of n blobs of one length."""
     numbers = np.frombuffer(b"".join(blobs), dtype="<f2").astype(np.float32)
+    if not np.isfinite(numbers).all():  # only a damaged file has such: they must not spread
+        numbers = np.nan_to_num(numbers, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
     return torch.from_numpy(numbers).reshape(len(blobs), -1)
 
 
