@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from llama_vid.errors import QuestionError
-from llama_vid.llm.spans import NamedSpan, named_span
+from llama_vid.llm.spans import DAY_WORDS, NamedSpan, named_span
 from llama_vid.llm.subjects import AUXILIARY, of_counted, of_open, of_timed, of_yes_no, tidied, without_place
 
 #: The longest question, in characters.
@@ -160,6 +160,8 @@ def sort_question(text: str, start: float = 0.0, end: float = 0.0, *, zone: tzin
     lower = clean.lower().replace("’", "'")
     span = named_span(lower, start, end, zone=zone)
     bare = lower.replace(span.words, " ", 1) if span else lower
+    if span and zone is not None:
+        bare = DAY_WORDS.sub(" ", bare)  # "yesterday between 3 and 4": the day is part of the time
     bare = " ".join(bare.split()).strip(" .,;:!?")
     while (shorter := _POLITE.sub("", bare)) != bare:
         bare = shorter

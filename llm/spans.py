@@ -14,6 +14,8 @@ from typing import Final
 
 #: How much time "at 1:20", "now" or "5 minutes ago" means, in seconds, to both sides of the instant together.
 INSTANT: Final = 20.0
+#: The same for a time of day without seconds: who asks about 3 pm means the minutes around it.
+CLOCK_INSTANT: Final = 240.0
 #: The share of the whole that "at the beginning", "in the middle" and "at the end" mean.
 PART: Final = 0.2
 
@@ -32,9 +34,19 @@ _N: Final = (
 )
 _UNIT: Final = r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|days?)"
 _CLOCK: Final = (
-    r"(?:\d{1,2}:\d{2}(?::\d{2})?\s*(?:am|pm)?"
+    r"(?:noon|midday|midnight|\d{1,2}:\d{2}(?::\d{2})?\s*(?:am|pm)?"
     r"|\d{1,5}(?:\.\d+)?\s*(?:am|pm|o'clock|s|secs?|seconds?|mins?|minutes?|h|hours?)?)"
 )
+_NAMED: Final = {"noon": "12:00", "midday": "12:00", "midnight": "0:00"}
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY: Final = (
+    r"(?:(?:on )?(?:the day before yesterday|yesterday|today)|(?:on |last )(?:" + "|".join(_WEEKDAYS) + r")|tonight"
+    r"|(?:this|last)(?= (?:morning|afternoon|evening|night)))"
+)
+#: Words for a day, with or without the part of it: what is left of a question's time when its clock time is taken out.
+DAY_WORDS: Final = re.compile(rf"\b{_DAY}(?: (?:morning|afternoon|evening|night))?\b", re.IGNORECASE)
+#: Hours of the day that its parts mean; a night ends the next morning.
+_PARTS: Final = {"morning": (5, 12), "afternoon": (12, 18), "evening": (18, 23), "night": (18, 30), "tonight": (18, 24)}
 _PREFIX: Final = r"(?:(?:at |in )?(?:the )?(?:minutes? |seconds? |hours? ))?"
 
 
@@ -78,8 +90,21 @@ class _Clock:
         whole = self.end - self.start
         return self.start + low * whole, self.start + high * whole
 
-    def around(self, seconds: float) -> tuple[float, float]:
-        return seconds - INSTANT / 2, seconds + INSTANT / 2
+    def around(self, seconds: float, width: float = INSTANT) -> tuple[float, float]:
+        return seconds - width / 2, seconds + width / 2
+
+    def days_ago(self, text: str) -> int:
+        """How many days before the last watched one `text` names; 0 where it names none."""
+        if "day before yesterday" in text:
+            return 2
+        if re.search(r"\b(?:yesterday|last night)\b", text):
+            return 1
+        named = re.search(r"\b(?:on |last )(" + "|".join(_WEEKDAYS) + r")\b", text)
+        if named is None:
+            return 0
+        today = datetime.fromtimestamp(self.end, UTC).astimezone(self.zone).weekday()
+        days = (today - _WEEKDAYS.index(named[1])) % 7
+        return days or (7 if named[0].startswith("last") else 0)
 
     def midnight(self, days_ago: int) -> float:
         local = datetime.fromtimestamp(self.end, UTC).astimezone(self.zone)
@@ -87,7 +112,8 @@ class _Clock:
 
     def time(self, words: str, unit: str = "", *, days_ago: int = 0) -> float | None:
         """Seconds of the one clock that "1:20", "3 pm", "45 s" or a bare number in `unit` stand for."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(?::(\d{2}))?(?::(\d{2}))?\s*(\D*)", words.strip())
+        words = _NAMED.get(words.strip(), words.strip())
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(?::(\d{2}))?(?::(\d{2}))?\s*(\D*)", words)
         if match is None:
             return None
         first, second, third, given = float(match[1]), match[2], match[3], match[4].strip().rstrip(".")
@@ -109,9 +135,10 @@ class _Clock:
             return None
         hour = first % 12 + (12 if afternoon else 0) if afternoon is not None else first
         day = self.midnight(days_ago) + hour * 3600 + float(second or 0) * 60 + float(third or 0)
-        if afternoon is None and hour <= 12 and second is None and day + 43200 <= self.end:
-            return day + 43200 if day < self.start else day  # "between 3 and 4" in the evening means the afternoon
-        return day
+        if afternoon is None and 0 < hour < 12 and second is None and day + 43200 <= self.end:
+            return day + 43200  # "between 3 and 4" in the evening means the afternoon
+        # Nobody asks what will have happened: a time of today that is still to come was yesterday's.
+        return day - 86400 if days_ago == 0 and day > self.end and day - 86400 >= self.start else day
 
 
 def _unit(word: str) -> float:
@@ -146,18 +173,22 @@ def _fraction(clock: _Clock, match: re.Match[str]) -> tuple[float, float]:
 
 
 def _between(clock: _Clock, match: re.Match[str]) -> tuple[float, float] | None:
-    days = _days_ago(match.string)
+    days = clock.days_ago(match.string)
     unit = (match["unit"] or "").rstrip("s")
     later = re.search(r"[a-z']+$", match["to"])
     low_words = match["from"]
     if later and not re.search(r"[a-z]", low_words):
         low_words += " " + later[0]  # "between 3 and 4 pm", "from 10 to 20 seconds"
     low, high = clock.time(low_words, unit, days_ago=days), clock.time(match["to"], unit, days_ago=days)
-    return None if low is None or high is None else (low, high)
+    if low is None or high is None:
+        return None
+    if clock.zone is not None and low > high >= low - 43200:
+        low -= 43200  # "from 10 to 12", when ten in the evening has been as well
+    return low, high
 
 
 def _one_sided(clock: _Clock, match: re.Match[str]) -> tuple[float, float] | None:
-    at = clock.time(match["at"], (match["unit"] or "").rstrip("s"), days_ago=_days_ago(match.string))
+    at = clock.time(match["at"], (match["unit"] or "").rstrip("s"), days_ago=clock.days_ago(match.string))
     if at is None:
         return None
     return (at, clock.end) if match["side"] in ("after", "since", "from") else (clock.start, at)
@@ -165,13 +196,16 @@ def _one_sided(clock: _Clock, match: re.Match[str]) -> tuple[float, float] | Non
 
 def _instant(clock: _Clock, match: re.Match[str]) -> tuple[float, float] | None:
     unit = (match["unit"] or "").rstrip("s")
-    at = clock.time(match["at"], unit, days_ago=_days_ago(match.string))
+    at = clock.time(match["at"], unit, days_ago=clock.days_ago(match.string))
     if at is None:
         return None
     bare = ":" not in match["at"] and not re.search(r"am|pm|o'clock", match["at"])
     if unit == "minute" and bare:
         return at, at + 60.0  # "in minute 3"
-    return clock.around(at)
+    of_day = (
+        clock.zone is not None and not unit and match["at"].count(":") < 2 and not re.search(r"\ds|sec", match["at"])
+    )
+    return clock.around(at, CLOCK_INSTANT if of_day else INSTANT)
 
 
 def _ago(clock: _Clock, match: re.Match[str]) -> tuple[float, float]:
@@ -181,16 +215,9 @@ def _ago(clock: _Clock, match: re.Match[str]) -> tuple[float, float]:
 def _day(clock: _Clock, match: re.Match[str]) -> tuple[float, float] | None:
     if clock.zone is None:
         return None
-    midnight = clock.midnight(_days_ago(match[0]))
-    hours = {"morning": (5, 12), "afternoon": (12, 18), "evening": (18, 23), "night": (18, 24)}.get(
-        match[0].split()[-1]
-    )
-    low, high = hours or ((18, 24) if match[0].endswith("tonight") else (0, 24))
+    midnight = clock.midnight(clock.days_ago(match[0]))
+    low, high = _PARTS.get(match[0].split()[-1], (0, 24))
     return midnight + low * 3600, midnight + high * 3600
-
-
-def _days_ago(text: str) -> int:
-    return 1 if re.search(r"\b(yesterday|last night)\b", text) else 0
 
 
 def _rule(pattern: str) -> re.Pattern[str]:
@@ -227,15 +254,13 @@ _RULES: Final[tuple[tuple[re.Pattern[str], _Reading], ...]] = (
     ),
     (_rule(r"\b(?:in|at|during) (?:the )?(?P<unit>minutes?|seconds?) (?P<at>\d+(?:\.\d+)?)(?!\w)"), _instant),
     (
-        _rule(rf"\b(?:at|around|about) (?P<unit>(?!))?(?P<at>{_CLOCK})(?=$|\s*[,.?!]| (?:in|on|yesterday|today)\b)"),
+        _rule(
+            rf"\b(?:at|around|about) (?P<unit>(?!))?(?P<at>{_CLOCK})"
+            r"(?=$|\s*[,.?!]| (?:in|on|yesterday|today|this|last)\b)"
+        ),
         _instant,
     ),
-    (
-        _rule(
-            r"\b(?:yesterday|today|this|last) ?(?:morning|afternoon|evening|night)\b|\b(?:yesterday|today|tonight)\b"
-        ),
-        _day,
-    ),
+    (DAY_WORDS, _day),
     (_rule(rf"\b(?:at|in|near|from) the (?:very )?(?:start|beginning){_ENDING}"), lambda c, m: c.share(0, PART)),
     (_rule(rf"\b(?:at|near|towards?|by) the (?:very )?end{_ENDING}"), lambda c, m: c.share(1 - PART, 1)),
     (

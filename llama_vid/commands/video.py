@@ -110,7 +110,7 @@ def _print_grounds(answer: Answer) -> None:
 
 def timeline(
     video: Video,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the timeline as a picture.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the timeline, and what memory keeps of it, as a picture.")] = None,
     as_json: Json = False,
     model: ModelName = "mini",
     device: Device = "auto",
@@ -120,11 +120,12 @@ def timeline(
         from llama_vid.commands.plot import check_target
 
         check_target(plot)
-    spans = open_film(video, model, device).timeline()
+    film = open_film(video, model, device)
+    spans = film.timeline()
     if plot is not None:
         from llama_vid.commands.plot import draw_timeline
 
-        draw_timeline(spans, plot, title=Path(video).name)
+        draw_timeline(spans, film.entries, plot, title=Path(video).name)
     for item in spans:
         if as_json:
             write_json(item)

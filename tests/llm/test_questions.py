@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,3 +256,20 @@ def test_any_text_is_sorted_or_refused(text: str) -> None:
 def test_long_questions_are_sorted_quickly() -> None:
     for text in ("is the " * 500, "what " * 790, "between 3 and " * 280, "the dog or " * 360, "how many a " * 360):
         sort_question(text[:LONGEST], 0.0, 3600.0)  # the test's time limit would end a runaway pattern
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Is there a dog in the video yesterday between 14:03:10 and 14:03:24?",
+        "Was a dog there yesterday at 3 pm?",
+        "Was there a dog on Monday?",
+        "Did you see a dog last night?",
+    ],
+)
+def test_the_day_is_no_part_of_the_subject(text: str) -> None:
+    evening = datetime(2023, 11, 15, 20, tzinfo=UTC).timestamp()
+    question = sort_question(text, evening - 72 * 3600, evening, zone=UTC)
+    assert question.kind is QuestionKind.IS_THERE
+    assert question.span is not None
+    assert question.subject in ("a dog", "a dog there")

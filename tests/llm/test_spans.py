@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from llama_vid.llm.spans import INSTANT, PART, named_span
+from llama_vid.llm.spans import CLOCK_INSTANT, INSTANT, PART, named_span
 
 HOUR = 3600.0
 
@@ -95,6 +95,17 @@ def at(zone: ZoneInfo, hour: float, day: int = 15) -> float:
         ("today", 0, 24),
         ("yesterday", -24, 0),
         ("yesterday evening", -6, -1),
+        ("the day before yesterday", -48, -24),
+        ("last night", -6, 6),
+        ("what happened on monday", -48, -24),  # the day is a Wednesday
+        ("on wednesday morning", 5, 12),
+        ("last wednesday", -168, -144),
+        ("since noon", 12, 20),
+        ("between noon and 2 pm yesterday", -12, -10),
+        ("yesterday between 14:03:10 and 14:03:24", -10 + 190 / 3600, -10 + 204 / 3600),
+        ("from 10 to 12", 10, 12),
+        ("yesterday at 3 pm", -9 - 2 / 60, -9 + 2 / 60),
+        ("at 21:30 yesterday", -2.5 - 2 / 60, -2.5 + 2 / 60),
         ("tonight", 18, 24),
         ("between 3 and 4 yesterday", -9, -8),
         ("so far", 8, 20),
@@ -112,8 +123,18 @@ def test_an_instant_of_a_live_camera() -> None:
     noon = datetime(2023, 11, 15, 12, tzinfo=UTC).timestamp()
     span = named_span("who was there at 3 pm?", noon, noon + 6 * HOUR, zone=UTC)
     assert span is not None
-    assert span.start == noon + 3 * HOUR - INSTANT / 2
+    assert (span.start, span.end) == (noon + 3 * HOUR - CLOCK_INSTANT / 2, noon + 3 * HOUR + CLOCK_INSTANT / 2)
     assert span.words == "at 3 pm"
+
+
+def test_a_time_that_is_still_to_come_was_yesterdays() -> None:
+    noon = datetime(2023, 11, 15, 12, tzinfo=UTC).timestamp()
+    long = named_span("what happened at 3 pm", noon - 48 * HOUR, noon, zone=UTC)
+    assert long is not None
+    assert long.start == noon - 21 * HOUR - CLOCK_INSTANT / 2
+    short = named_span("what happened at 3 pm", noon - HOUR, noon, zone=UTC)  # nothing of yesterday was watched
+    assert short is not None
+    assert short.start == noon + 3 * HOUR - CLOCK_INSTANT / 2
 
 
 def test_shares_stay_inside_and_clock_times_may_not() -> None:
