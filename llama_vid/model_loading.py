@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import logging
 import threading
 import time
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from llama_vid.camera_desk import CameraDesk
-from llama_vid.errors import LlamaVidError
+from llama_vid.errors import BundleError, LlamaVidError
 from llama_vid.live_types import LiveModel, ModelLoader
 from llama_vid.settings import Config
 
@@ -91,6 +93,24 @@ class ModelLoading:
             self._on_failure(problem)
         else:
             logger.error("The server cannot answer: %s", reason)
+
+
+def token_maker(name: str) -> str | None:
+    """What makes the tokens and embeddings that a memory holds, in one line: the bundle and a digest of the weights
+    that they depend on. A memory that another maker filled cannot be read by this one.
+
+    None for a bundle that is missing or damaged: loading it says why, and then nothing is written.
+    """
+    from llama_vid.bundle import find_bundle, read_manifest  # imports torch
+
+    try:
+        folder = find_bundle(name)
+        manifest = read_manifest(folder)
+    except BundleError:
+        return None
+    weights = sorted(item for item in manifest["files"].items() if item[0].startswith(("head-", "compressor.")))
+    digest = hashlib.sha256(json.dumps([weights, manifest.get("compressor")], sort_keys=True).encode())
+    return f"{folder.name} {digest.hexdigest()[:12]}"
 
 
 def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader:

@@ -25,7 +25,7 @@ from llama_vid.history import History
 from llama_vid.listener import Listener, make_listener
 from llama_vid.live_types import Ingest, IngestMaker, ModelLoader
 from llama_vid.metrics import Metrics
-from llama_vid.model_loading import ModelLoading, bundle_loader
+from llama_vid.model_loading import ModelLoading, bundle_loader, token_maker
 from llama_vid.refusals import add_refusals
 from llama_vid.settings import Config, ServerSettings
 
@@ -151,12 +151,17 @@ def serve(
 def open_journal(config: Config) -> Journal:
     """The memory on disk, to be closed by the caller when the cameras are. A disk that fails is no error: see `state`.
 
+    Its entries are those of the configured model; what another one left is told and shown, but not read as tokens.
     Raises LlamaVidError when another server has the folder, ConfigError when a newer version of the program wrote it.
     """
     from llama_vid.memory.journal import Journal  # imports torch
 
-    memory = config.memory
-    return Journal(config.memory_folder, retention_days=memory.retention_days, retention_gb=memory.retention_gb)
+    return Journal(
+        config.memory_folder,
+        retention_days=config.memory.retention_days,
+        retention_gb=config.memory.retention_gb,
+        model=token_maker(config.model.name),
+    )
 
 
 def open_port(settings: ServerSettings) -> socket.socket:

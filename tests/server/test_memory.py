@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import subprocess
@@ -19,6 +20,7 @@ from PIL import Image
 from llama_vid.history import MOST_SPANS
 from llama_vid.memory.journal import Journal
 from llama_vid.memory.records import ToldSpan
+from llama_vid.model_loading import token_maker
 from tests.server.running import RunningServer, running_server, until
 from tests.server.scripted import SPANS, ScriptedModel
 from tests.server.test_process import PROGRAM, ROOT
@@ -190,3 +192,24 @@ def test_a_changed_memory_section_needs_a_restart(tmp_path: Path, caplog: pytest
             ),
             "the word",
         )
+
+
+def test_the_maker_of_tokens_is_told_apart_by_what_they_depend_on(tmp_path: Path) -> None:
+    manifest = json.loads((ROOT / "llama_vid/bundles/mini/bundle.json").read_text())
+
+    def maker(**digests: str) -> str | None:
+        folder = tmp_path / "mini"
+        folder.mkdir(exist_ok=True)
+        files = manifest["files"] | {name.replace("_", "."): digest for name, digest in digests.items()}
+        (folder / "bundle.json").write_text(json.dumps(manifest | {"files": files}))
+        return token_maker(str(folder))
+
+    same = token_maker("mini")
+    assert same is not None
+    assert same.startswith("mini ")
+    assert maker() == same
+    assert maker(lora_safetensors="0" * 64) == same  # how tokens are read, not how they are made
+    assert maker(compressor_safetensors="0" * 64) not in (same, None)
+    (tmp_path / "mini" / "bundle.json").write_text("{")
+    assert token_maker(str(tmp_path / "mini")) is None
+    assert token_maker("no such model") is None
