@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
+from typing import TYPE_CHECKING
 
 from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.recall import Archive
@@ -12,6 +14,9 @@ from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
 from llama_vid.tokenizer.pair import TokenPair
+
+if TYPE_CHECKING:
+    from llama_vid.film_archive import FilmArchive
 
 
 class Watching:
@@ -54,16 +59,25 @@ class Watching:
 
 
 class Film:
-    """A recording in memory. Made by `LLaMAVID.open`; not thread-safe."""
+    """A recording in memory. Made by `LLaMAVID.open`; not thread-safe. `warnings` says what was wrong with the file."""
 
     def __init__(
-        self, recorder: Recorder, responder: Responder, *, path: str, ingest_s: float, warnings: list[str]
+        self,
+        recorder: Recorder,
+        responder: Responder,
+        *,
+        path: str,
+        ingest_s: float,
+        warnings: list[str],
+        archive: FilmArchive | None = None,
     ) -> None:
         self.path = path
         self.warnings = warnings
         self._watching = Watching(recorder)
         self._responder = responder
         self._ingest_s = ingest_s
+        if archive is not None:
+            weakref.finalize(self, archive.close)
 
     @property
     def duration(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Self
@@ -16,6 +16,7 @@ import torch
 from llama_vid.bundle import Bundle, load_bundle
 from llama_vid.errors import SourceError
 from llama_vid.film import Film
+from llama_vid.film_archive import FilmArchive
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
@@ -23,6 +24,7 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import captions
 from llama_vid.llm.evidence import READ
 from llama_vid.llm.responder import Responder
+from llama_vid.memory.budget import Budget
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.session import Session
@@ -100,25 +102,28 @@ class LLaMAVID:
         source = open_source(fspath(path), live=False)
         if not isinstance(source, FileSource):
             raise SourceError(f"{path} is a live source; use watch(), or: llama-vid serve")
-        recorder = self._recorder()
-        batch: list[Frame] = []
-        last: Frame | None = None
-        for frame in source:
-            last = frame
-            if not last_frame_only:
-                batch.append(frame)
-                if len(batch) == BATCH:
-                    recorder.add(batch)
-                    batch = []
-            if progress is not None:
-                progress(frame.seconds, source.duration)
-        recorder.add([last] if last_frame_only and last is not None else batch)
+        archive = self._archive(source.duration)
+        recorder = self._recorder(journal=archive.film if archive is not None else None)
+        try:
+            for frames in _batches(source, last_only=last_frame_only):
+                recorder.add(frames)
+                if archive is not None:
+                    archive.follow(len(frames))
+                if progress is not None:
+                    progress(frames[-1].seconds, source.duration)
+        except BaseException:
+            if archive is not None:
+                archive.close()
+            raise
+        if archive is not None:
+            archive.settle()
         return Film(
             recorder,
             self.responder,
             path=fspath(path),
             ingest_s=round(time.perf_counter() - began, 4),
             warnings=list(source.warnings),
+            archive=archive,
         )
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
@@ -145,6 +150,13 @@ class LLaMAVID:
         return Session(
             opened, recorder, self.responder, self._thread, self._intake, self._leisure, name=name, zone=self._zone
         )
+
+    def _archive(self, seconds: float | None) -> FilmArchive | None:
+        """Where a film that memory cannot hold frame by frame keeps its detail; None for one that it can."""
+        held = Budget.for_context(
+            min(self._context_tokens or self.bundle.language.context, self.bundle.language.context)
+        )
+        return FilmArchive() if seconds is None or seconds > held.pairs else None
 
     def _recorder(self, watch_for: str | None = None, journal: CameraJournal | None = None) -> Recorder:
         return Recorder(
@@ -179,3 +191,15 @@ class LLaMAVID:
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         """p(yes) of each question from the language model alone, without any video."""
         return [logistic(self.responder.find.margin([], question)) for question in questions]
+
+
+def _batches(source: FileSource, *, last_only: bool) -> Iterator[list[Frame]]:
+    """The frames of a recording, BATCH at a time; or its last one alone."""
+    batch: list[Frame] = []
+    for frame in source:
+        batch = [frame] if last_only else [*batch, frame]
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -110,7 +110,10 @@ def _print_grounds(answer: Answer) -> None:
 
 def timeline(
     video: Video,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the timeline, and what memory keeps of it, as a picture.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="PNG", help="Draw the timeline, and what memory keeps of it, as a picture."),
+    ] = None,
     as_json: Json = False,
     model: ModelName = "mini",
     device: Device = "auto",
