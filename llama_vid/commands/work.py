@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
+
+BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, or all."
 
 
 def _need(package: str) -> None:
@@ -72,7 +74,7 @@ def train(
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="cold_start, hour, or all.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=BENCH_HELP)],
     runs: Annotated[int | None, typer.Option("--runs", min=1, metavar="N", help="How often to measure.")] = None,
     as_json: Json = False,
 ) -> None:
