@@ -103,7 +103,7 @@ def _draw_memory(axes: Any, entries: Sequence[MemoryEntry], end: float) -> None:
     axes.set_ylabel("motion", fontsize=8)
     axes.tick_params(labelsize=8)
     if entries:
-        axes.legend(fontsize=7, ncols=len(KINDS), loc="upper right", framealpha=0.9)
+        axes.legend(fontsize=7, ncols=len(KINDS), loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _kind(entry: MemoryEntry) -> str:
