@@ -118,9 +118,11 @@ def embeddings(
 
 def told(db: sqlite3.Connection, name: str, start: float, end: float, limit: int | None) -> list[ToldSpan]:
     """The newest `limit` captioned scenes that share time with [start, end], in time order."""
+    # They do not overlap, so at most one begins before the start and reaches over it.
     rows = db.execute(
-        f"SELECT start, end, caption, motion FROM told WHERE camera = {_CAMERA} AND start <= :end AND end >= :start "
-        "ORDER BY start DESC LIMIT :limit",
+        f"""SELECT start, end, caption, motion FROM told WHERE camera = {_CAMERA} AND start <= :end AND end >= :start
+        AND start >= coalesce((SELECT max(start) FROM told WHERE camera = {_CAMERA} AND start < :start), -1e999)
+        ORDER BY start DESC LIMIT :limit""",
         {"name": name, "start": start, "end": end, "limit": -1 if limit is None else limit},
     ).fetchall()
     return [ToldSpan(*row) for row in reversed(rows)]
