@@ -11,16 +11,20 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from llama_vid.tokenizer.change import GRID, changed_cells, energy_of
 
-#: Motion energy up to which a frame shows what the last encoded one did: less than two cells of 2,704 changed.
-UNCHANGED: Final = 0.05
+#: Motion energy up to which a frame shows what the last encoded one did: at most two cells of 2,704 changed. Sensor
+#: noise at night changes two of them by chance in one frame out of a hundred.
+UNCHANGED: Final = 0.06
 #: A frame is encoded at least so often even if no cell changed, so that light and shadow are followed.
 LONGEST_SKIP: Final = 15
 #: Frames over which it is learned which cells change all the time, and the share of them that "all the time" means.
-HABIT_FRAMES: Final = 300
+HABIT_FRAMES: Final = 200
 HABIT_SHARE: Final = 0.5
+#: Cells around those, too: the seconds of a clock always change, its minutes beside them do not.
+HABIT_MARGIN: Final = 2
 #: The largest part of a picture that may be passed over as habit; an on-screen clock takes 1 %, a television 5 %.
 HABIT_PART: Final = 0.12
 
@@ -38,6 +42,9 @@ class StillGate:
     def ignored(self) -> Tensor | None:
         """The cells (GRID, GRID) bool whose change is habit, or None where there are none (or too many to be one)."""
         habit = self._rate > HABIT_SHARE
+        if bool(habit.any()):
+            edge = 2 * HABIT_MARGIN + 1
+            habit = max_pool2d(habit[None, None].float(), edge, stride=1, padding=HABIT_MARGIN)[0, 0] > 0
         part = float(habit.float().mean())
         return habit if 0 < part <= HABIT_PART else None
 

@@ -37,7 +37,7 @@ def test_a_small_thing_that_comes_is_seen_at_once() -> None:
     gate = StillGate()
     gate.needed(scene() + noise(1))
     there = scene() + noise(2)
-    there[20:22, 30:32] += 40  # ten pixels of a 260-pixel frame
+    there[20:22, 30:32] += 40  # ten by ten pixels of a 260-pixel frame
     assert not gate.needed(scene() + noise(3))
     assert gate.needed(there)
 
