@@ -67,13 +67,19 @@ class EntryRows:
     def extend(self, camera: int, entry: MemoryEntry, at: float) -> None:
         """The bank's entry of this start has grown."""
         found = self._db.execute(
-            "SELECT id, merged, frames FROM entries WHERE camera = ? AND banked AND start = ?", (camera, entry.start)
+            "SELECT id, merged, frames, context, motion FROM entries WHERE camera = ? AND banked AND start = ?",
+            (camera, entry.start),
         ).fetchone()
         if found is None:  # it was lost, or is older than what is kept
             self.append(camera, entry, at)
             return
-        row, merged, frames = found
-        self._db.execute(_UPDATE, (*self._values(camera, entry, at), row))
+        row, merged, frames, context, motion = found
+        tokens = (
+            self._vector(camera, entry.pair.context, likely=context),
+            self._vector(camera, entry.pair.motion, likely=motion),
+        )
+        self._db.execute(_UPDATE, (*self._values(camera, entry, at, tokens), row))
+        self._delete_unused({context, motion} - set(tokens))
         if merged:  # a tiny bank merged even its last entry: the detailed one beside it grows too
             self._db.execute(
                 "UPDATE entries SET end = ?, frames = frames + ?, written = ? WHERE id = ("
@@ -142,12 +148,17 @@ class EntryRows:
             *(bool(entry.pinned), context, motion, float(pair.energy), bool(pair.held), bool(pair.cut), at),
         )
 
-    def _vector(self, camera: int, vector: Tensor) -> int:
+    def _vector(self, camera: int, vector: Tensor, *, likely: int | None = None) -> int:
+        """The row of a token, stored if it is new. `likely` is where it may be: it came from there after a restart."""
         stored = self._stored.setdefault(camera, StoredVectors())
         row = stored.find(vector)
         if row is None:
-            row = self._db.execute("INSERT INTO vectors (data) VALUES (?)", (packed(vector),)).lastrowid
-            assert row is not None
+            data = packed(vector)
+            if likely is not None and self._one("SELECT data FROM vectors WHERE id = ?", likely) == data:
+                row = likely
+            else:
+                row = self._db.execute("INSERT INTO vectors (data) VALUES (?)", (data,)).lastrowid
+                assert row is not None
             stored.add(vector, row)
         return row
 
@@ -160,6 +171,13 @@ class EntryRows:
         for row in rows:
             vectors.update(*self._db.execute("SELECT context, motion FROM entries WHERE id = ?", (row,)))
         self._db.executemany("DELETE FROM entries WHERE id = ?", [(row,) for row in rows])
+        self._delete_unused(vectors)
+        self.count -= len(rows)
+        gone = set(rows)
+        self._embedded = {camera: known for camera, known in self._embedded.items() if known[0] not in gone}
+
+    def _delete_unused(self, vectors: set[int]) -> None:
+        """Delete those of these tokens that no entry has."""
         unused = [
             vector
             for vector in vectors
@@ -171,9 +189,6 @@ class EntryRows:
             )
         ]
         self._db.executemany("DELETE FROM vectors WHERE id = ?", [(vector,) for vector in unused])
-        self.count -= len(rows)
-        gone = set(rows)
-        self._embedded = {camera: known for camera, known in self._embedded.items() if known[0] not in gone}
         for stored in self._stored.values():
             stored.forget(set(unused))
 

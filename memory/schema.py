@@ -17,7 +17,7 @@ from llama_vid.errors import ConfigError
 #: "LVLJ" in the database header's application id.
 APPLICATION_ID: Final = 0x4C564C4A
 #: Seconds to wait for another program (a backup, a person with a shell) that holds the database's lock.
-BUSY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 2.0
 
 _FIRST: Final = """
 CREATE TABLE cameras (
