@@ -48,7 +48,7 @@ def test_ttft_asks_a_camera_that_remembers_a_minute() -> None:
     assert 0 < minute.first_s[0] <= minute.whole_s[0]
     assert minute.own_s[0] <= minute.first_s[0] + 0.01  # the asker sees no token before the program has it
     assert minute.cached_bytes > 100_000  # 60 pairs in the language model's cache
-    assert found.floor.cached_bytes < minute.cached_bytes
+    assert found.floor.cached_bytes <= minute.cached_bytes  # a page at least
     assert len(minute.going_on_s) == 1
     crowd = found.crowds[2]
     assert len(crowd.at_once) == len(crowd.in_turn) == 2
