@@ -248,7 +248,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], _Reading], ...]] = (
     (
         _rule(
             r"\b(?P<side>after|since|from|before|until|till) (?:the )?(?P<unit>minutes?|seconds?)? ?"
-            rf"(?P<at>{_CLOCK})(?: on| onwards?)?(?=$|\s*[,.?!])"
+            rf"(?P<at>{_CLOCK})(?: on| onwards?)?(?=$|\s*[,.?!]| (?:yesterday|today|this|last|on)\b)"
         ),
         _one_sided,
     ),

@@ -101,6 +101,7 @@ def at(zone: ZoneInfo, hour: float, day: int = 15) -> float:
         ("on wednesday morning", 5, 12),
         ("last wednesday", -168, -144),
         ("since noon", 12, 20),
+        ("what happened since 3 am yesterday", -21, 20),
         ("between noon and 2 pm yesterday", -12, -10),
         ("yesterday between 14:03:10 and 14:03:24", -10 + 190 / 3600, -10 + 204 / 3600),
         ("from 10 to 12", 10, 12),
