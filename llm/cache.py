@@ -1,20 +1,23 @@
 """The KV cache: keys and values of tokens that the language model has read, so that they are never read twice.
 
-Layout: one tensor per cache, (layer, 2, group, capacity, head width); on the second axis keys at 0 and values at 1,
-keys already rotated to their positions. One group's tokens lie side by side, which is the order attention reads them
-in, and memory that no token has reached yet is never touched. SmolLM2-135M: 30 layers x 2 x 3 groups x 64 x 2 bytes
-(bf16) make 23,040 bytes a token, 189 MB for 8,192 tokens.
+A cache is a list of pages in a `PagePool` (`pages.py` has the layout) and a count of tokens. It only ever grows. What
+replaces part of it is a *branch*: a cache of its own that uses the same pages up to where they part. So a page has one
+writer at most: full pages are shared, the partly filled page that a branch begins in is copied (under 6 MB), and a
+reader who remembers how long the cache was when it came (`Snapshot`) is not disturbed by what is appended later.
 """
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from llama_vid.errors import LlamaVidError
-from llama_vid.llm.attention import over_parts
+from llama_vid.llm.attention import KeysValues, over_parts
+from llama_vid.llm.pages import PAGE_TOKENS, PagePool
 
 
 class AttentionCache(Protocol):
@@ -35,14 +38,17 @@ class AttentionCache(Protocol):
 
 
 class KVCache:
-    """Keys and values of up to `capacity` tokens, allocated at once."""
+    """Keys and values of up to `capacity` tokens, in pages that are taken as they are needed.
 
-    def __init__(
-        self, *, layers: int, groups: int, head_width: int, capacity: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        shape = (layers, 2, groups, capacity, head_width)
-        self._store = torch.empty(shape, device=device, dtype=dtype)
+    The pages go back when the cache is collected: when nobody reads it any more.
+    """
+
+    def __init__(self, pool: PagePool, capacity: int) -> None:
+        self.pool = pool
+        self.capacity = capacity
+        self._pages: list[int] = []
         self._length = 0
+        weakref.finalize(self, pool.give_back, self._pages).atexit = False
 
     @property
     def length(self) -> int:
@@ -50,90 +56,65 @@ class KVCache:
         return self._length
 
     @property
-    def capacity(self) -> int:
-        """Tokens that there is room for."""
-        return int(self._store.shape[3])
+    def pages(self) -> tuple[int, ...]:
+        """Its pages in the pool, in the order of its tokens."""
+        return tuple(self._pages)
 
-    @property
-    def bytes_per_token(self) -> int:
-        """Bytes that one token takes over all layers."""
-        return self._store[:, :, :, 0].numel() * self._store.element_size()
-
-    def held(self, layer: int, length: int) -> tuple[Tensor, Tensor]:
-        """Keys and values of the first `length` tokens in one layer, (1, G, length, d) each, not copied."""
-        part = self._store[layer, :, None, :, :length]
-        return part[0], part[1]
+    def held(self, layer: int, stop: int, start: int = 0) -> list[KeysValues]:
+        """Keys and values of the tokens [start, stop) in one layer, not copied: strips of (1, G, m, d) each."""
+        return self.pool.strips(layer, self._pages, start, stop)
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Store k and v (1, G, n, d) behind the held tokens. Raises LlamaVidError if there is no room for n more."""
-        start, n = self._length, k.shape[2]
-        if start + n > self.capacity:
+        """Store k and v (1, G, n, d) behind the held tokens.
+
+        Raises LlamaVidError if there is no room for n more, here or in the pool.
+        """
+        end = self._length + k.shape[2]
+        if end > self.capacity:
             raise LlamaVidError(
-                f"{start + n} tokens do not fit a KV cache of {self.capacity}; "
+                f"{end} tokens do not fit a KV cache of {self.capacity}; "
                 "shorten the question or lower the memory's budget"
             )
-        self._store[layer, 0, :, start : start + n] = k[0]
-        self._store[layer, 1, :, start : start + n] = v[0]
+        while len(self._pages) * PAGE_TOKENS < end:
+            self._pages.append(self.pool.take(self._pages[-1] if self._pages else None))
+        done = 0
+        for keys, values in self.held(layer, end, self._length):
+            count = keys.shape[2]
+            keys.copy_(k[:, :, done : done + count])
+            values.copy_(v[:, :, done : done + count])
+            done += count
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store k and v (1, G, n, d) and attend q (1, H, n, d) over all tokens up to each. -> (1, H, n, d)."""
         self.write(layer, k, v)
-        return over_parts(q, [self.held(layer, self._length)], (k, v))
+        return over_parts(q, self.held(layer, self._length), (k, v), self.pool.scratch)
 
     def advance(self, n: int) -> None:
         """Count n new tokens as held."""
         self._length += n
 
-    def truncate(self, length: int) -> None:
-        """Forget all tokens from position `length` on."""
-        if not 0 <= length <= self._length:
-            raise ValueError(f"cannot truncate {self._length} tokens to {length}")
-        self._length = length
+    def branch(self, length: int) -> KVCache:
+        """A cache that holds the first `length` tokens of this one, on the same pages, and goes on by itself.
 
-    def copy_of(self, length: int) -> KVCache:
-        """A new cache of the same capacity that holds the first `length` tokens."""
-        layers, _, groups, capacity, width = self._store.shape
-        twin = KVCache(
-            layers=layers, groups=groups, head_width=width, capacity=capacity,
-            device=self._store.device, dtype=self._store.dtype,
-        )  # fmt: skip
-        twin._store[:, :, :, :length] = self._store[:, :, :, :length]
+        Raises LlamaVidError if the pool has no page left for the one that both would write.
+        """
+        if not 0 <= length <= self._length:
+            raise ValueError(f"cannot branch at {length} of {self._length} tokens")
+        twin = KVCache(self.pool, self.capacity)
+        full, rest = divmod(length, PAGE_TOKENS)
+        self.pool.share(self._pages[:full])
+        twin._pages += self._pages[:full]
+        if rest:
+            twin._pages.append(self.pool.take(twin._pages[-1] if twin._pages else None))
+            with torch.inference_mode():
+                self.pool.copy(self._pages[full], twin._pages[-1], rest)
         twin._length = length
         return twin
 
-    def fork(self, capacity: int) -> ForkedCache:
-        """A cache that reads the tokens held now without copying them and stores up to `capacity` more of its own."""
-        layers, _, groups, _, width = self._store.shape
-        tail = KVCache(
-            layers=layers, groups=groups, head_width=width, capacity=capacity,
-            device=self._store.device, dtype=self._store.dtype,
-        )  # fmt: skip
-        return ForkedCache(self, tail)
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The first `length` tokens of a cache, as a question found them; they stay while it is held."""
 
-class ForkedCache:
-    """One question's tokens behind a shared prefix.
-
-    The prefix may grow meanwhile (later tokens are not seen here) but its first `prefix_length` tokens must stay as
-    they are: whoever rebuilds them does so in another KVCache (`copy_of`).
-    """
-
-    def __init__(self, prefix: KVCache, tail: KVCache) -> None:
-        self.prefix = prefix
-        self.prefix_length = prefix.length
-        self._tail = tail
-
-    @property
-    def length(self) -> int:
-        """Tokens that are held, prefix included."""
-        return self.prefix_length + self._tail.length
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Store k and v (1, G, n, d) and attend q (1, H, n, d) over prefix, tail and themselves. -> (1, H, n, d)."""
-        self._tail.write(layer, k, v)
-        past = [self.prefix.held(layer, self.prefix_length), self._tail.held(layer, self._tail.length)]
-        return over_parts(q, past, (k, v))
-
-    def advance(self, n: int) -> None:
-        """Count n new tokens as held."""
-        self._tail.advance(n)
+    cache: KVCache
+    length: int

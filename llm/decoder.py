@@ -17,7 +17,8 @@ from torch.nn.functional import linear, rms_norm, silu
 
 from llama_vid.errors import LlamaVidError
 from llama_vid.llm.attention import causal
-from llama_vid.llm.cache import AttentionCache, KVCache
+from llama_vid.llm.cache import AttentionCache
+from llama_vid.llm.pages import KVShape
 
 #: Up to so many tokens at once, reading the weights takes longer than computing with them.
 FEW_TOKENS: Final = 32
@@ -57,26 +58,26 @@ class Decoder:
         half = self.head_width // 2
         self._cos, self._sin = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
 
-    def new_cache(self, capacity: int) -> KVCache:
-        """An empty cache for `capacity` tokens of this model."""
-        return KVCache(
-            layers=len(self._layers), groups=self.groups, head_width=self.head_width, capacity=capacity,
-            device=self._norm.device, dtype=self._norm.dtype,
-        )  # fmt: skip
+    @property
+    def kv_shape(self) -> KVShape:
+        """What a token's keys and values take."""
+        return KVShape(len(self._layers), self.groups, self.head_width, self._norm.device, self._norm.dtype)
 
-    def forward(self, x: Tensor, cache: AttentionCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cache: AttentionCache | None = None, positions: Tensor | None = None) -> Tensor:
         """Hidden states (b, n, D) of embeddings x (b, n, D), which follow the cache's tokens (b = 1) and join them.
 
-        Raises LlamaVidError if cache and new tokens together exceed the context window.
+        `positions` (n,) are the tokens' places in their texts if they do not simply follow: a cache may pack tokens of
+        several texts into one row. Raises LlamaVidError if cache and new tokens together exceed the context window.
         """
         batch, n, _ = x.shape
         past = 0 if cache is None else cache.length
-        if past + n > self.context:
+        if positions is None and past + n > self.context:
             raise LlamaVidError(
                 f"{past + n} tokens exceed the language model's context of {self.context}; "
                 "shorten the question or lower the memory's budget"
             )
-        cos, sin = self._cos[past : past + n], self._sin[past : past + n]
+        where = slice(past, past + n) if positions is None else positions
+        cos, sin = self._cos[where], self._sin[where]
         turned = self.heads + self.groups
         for index, layer in enumerate(self._layers):
             h = rms_norm(x, (self.width,), layer.input_norm, self._epsilon)

@@ -17,6 +17,7 @@ from llama_vid.llm.cache import AttentionCache, KVCache
 from llama_vid.llm.converted import converted
 from llama_vid.llm.decoder import Decoder, projected
 from llama_vid.llm.lora import merge_lora
+from llama_vid.llm.pages import PagePool
 from llama_vid.tokenizer.parts import Part
 
 SMOLLM2: Final = Part(
@@ -34,10 +35,11 @@ class LanguageModel:
     """A Llama-family causal language model with its tokenizer.
 
     `width` is D of the embedding space, `context` the most tokens that fit its window, `eos` the ids that end a text,
-    `module` the transformers model that holds the weights (training reaches into it).
+    `module` the transformers model that holds the weights (training reaches into it). `cache_tokens` is how many tokens
+    all KV caches together may hold (default: a quarter of the memory, see `PagePool`).
     """
 
-    def __init__(self, module: Any, tokenizer: Tokenizer) -> None:
+    def __init__(self, module: Any, tokenizer: Tokenizer, *, cache_tokens: int | None = None) -> None:
         self.module = module.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         # Text from outside must never become a control token, even if it spells one.
@@ -48,6 +50,7 @@ class LanguageModel:
         self._decoder = Decoder(module)
         self.width = self._decoder.width
         self.context = self._decoder.context
+        self.pool = PagePool(self._decoder.kv_shape, self.context, cache_tokens)
         eos = module.config.eos_token_id
         self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)
 
@@ -60,6 +63,7 @@ class LanguageModel:
         lora_scale: float = 1.0,
         device: str = "auto",
         dtype: str = "auto",
+        cache_tokens: int | None = None,
     ) -> LanguageModel:
         """A model from a folder (config.json, safetensors, tokenizer.json) or a GGUF part, which is converted once.
 
@@ -76,7 +80,7 @@ class LanguageModel:
                 f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
                 "transformers' save_pretrained"
             ) from error
-        model = cls(module, tokenizer)
+        model = cls(module, tokenizer, cache_tokens=cache_tokens)
         if lora:
             model.apply_lora(lora, lora_scale)
         return model
@@ -132,14 +136,16 @@ class LanguageModel:
         return self.embed(self.tokenize(text))
 
     def new_cache(self, capacity: int | None = None) -> KVCache:
-        """An empty KV cache for `capacity` tokens (default: the whole context)."""
-        return self._decoder.new_cache(self.context if capacity is None else capacity)
+        """An empty KV cache for `capacity` tokens (default: the whole context) in this model's pool."""
+        return KVCache(self.pool, self.context if capacity is None else capacity)
 
-    def forward(self, embeds: Tensor, cache: AttentionCache | None = None) -> Tensor:
+    def forward(
+        self, embeds: Tensor, cache: AttentionCache | None = None, *, positions: Tensor | None = None
+    ) -> Tensor:
         """Final hidden states of embeddings, (n, D) or (b, n, D), in the same shape.
 
-        With a cache (b = 1) the tokens follow those held there and are stored. Without one, gradients flow.
-        Raises LlamaVidError if the context window is too small.
+        With a cache (b = 1) the tokens follow those held there, or have `positions` (n,), and are stored. Without one,
+        gradients flow. Raises LlamaVidError if the context window is too small.
         """
         x = embeds.to(self.device, self.dtype)
         x = x[None] if embeds.dim() == 2 else x
@@ -147,7 +153,7 @@ class LanguageModel:
             hidden = self._decoder.forward(x)
         else:
             with torch.inference_mode():
-                hidden = self._decoder.forward(x, cache)
+                hidden = self._decoder.forward(x, cache, positions)
         return hidden[0] if embeds.dim() == 2 else hidden
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from datetime import tzinfo
 from typing import Final
 
-import torch
 from torch import Tensor
 
 from llama_vid.errors import QuestionError
-from llama_vid.llm.cache import ForkedCache, KVCache
-from llama_vid.llm.decoding import decode, pieces
+from llama_vid.llm.batching import Answering, Batch, Request
+from llama_vid.llm.cache import Snapshot
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.layout import MARKS, Segment, layout, same
+from llama_vid.llm.layout import MARKS
+from llama_vid.llm.pages import PAGE_TOKENS
+from llama_vid.llm.reading import BATCH_TOKENS, Reading, Wanted, embed_segments
+from llama_vid.memory.budget import ANSWER_TOKENS, EVIDENCE_FRAMES, MARK_TOKENS, PAIR_TOKENS, PROMPT_TOKENS
 from llama_vid.memory.entry import MemoryEntry
 
-#: Tokens that are prefilled at once: 0.2 s on two CPU cores, so that a question waits no longer for its turn.
-BATCH_TOKENS: Final = 256
+__all__ = ["BATCH_TOKENS", "RESERVE", "VideoContext", "embed_segments"]
+
+#: Tokens that are kept free behind an old layout for question, evidence and answer.
+RESERVE: Final = PROMPT_TOKENS + EVIDENCE_FRAMES * (PAIR_TOKENS + MARK_TOKENS) + ANSWER_TOKENS
 
 
 class VideoContext:
     """The KV cache of one film or camera.
 
-    `sync` makes it hold a memory's entries; `generate` and `logits` answer suffixes on forks of it, which leave it as
-    it was: while an answer is under way, `sync` may append or rebuild and other questions may be asked. Not
-    thread-safe: all calls belong to the one thread that owns the tensors.
+    `sync` makes it hold a memory's entries; `generate` and `logits` answer suffixes behind it, which leave it as it
+    was: while an answer is under way, `sync` may append or rebuild and other questions may be asked. Questions under
+    way at the same time share their steps. When the model's pool has no page left, a context that was not used for
+    longest is released and prefills again when it is asked. Not thread-safe: all calls belong to the one thread that
+    owns the tensors.
     """
 
-    def __init__(self, model: LanguageModel, *, zone: tzinfo | None = None, marks: int = MARKS) -> None:
+    def __init__(
+        self, model: LanguageModel, *, zone: tzinfo | None = None, marks: int = MARKS, reserve: int = RESERVE
+    ) -> None:
         self._model = model
         self._zone = zone
         self._marks = marks
-        self._cache: KVCache | None = None
-        self._segments: list[Segment] = []
-        self._ends: list[int] = []  # tokens up to and including each segment
+        self._reserve = reserve
+        self._front: Reading | None = None  # what questions see
+        self._next: Reading | None = None  # what will replace it, if something earlier changed
+        self._batch = Batch(model)
+        self._writers = 0  # generators of syncing and catching_up that are under way
 
     @property
     def length(self) -> int:
         """Tokens that are prefilled."""
-        return 0 if self._cache is None else self._cache.length
+        return 0 if self._front is None else self._front.cache.length
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of its pages, those of a rebuild under way included; pages shared by both count once."""
+        pages = {page for reading in (self._front, self._next) if reading for page in reading.cache.pages}
+        return len(pages) * PAGE_TOKENS * self._model.pool.shape.bytes_per_token
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is being prefilled or asked: the pool then leaves it its pages."""
+        return self._writers > 0 or self._batch.busy
 
     def sync(self, entries: Sequence[MemoryEntry]) -> None:
         """Hold exactly `entries`: prefill what is new, or everything from the first entry that changed.
 
-        Raises LlamaVidError if they exceed the context window.
+        Raises LlamaVidError if they exceed the context window, or if the pool can release nothing for them.
         """
         for _ in self.syncing(entries):
             pass
@@ -53,39 +75,45 @@ class VideoContext:
         """Like `sync`, in batches of at most BATCH_TOKENS: yields the tokens left after each batch but the last.
 
         The caller may serve questions between batches. They see what was appended so far; while something earlier is
-        being rebuilt they see the memory as it was before. May be closed at any batch and called anew.
+        being rebuilt, in a second cache, they see the memory as it was before (`catching_up` reads what is new behind
+        it). May be closed at any batch: a rebuild goes on where it stopped if what it has read is still the beginning
+        of what is wanted then.
         """
-        wanted = layout(entries, zone=self._zone, marks=self._marks)
-        kept = 0
-        for old, new in zip(self._segments, wanted, strict=False):
-            if not same(old, new):
-                break
-            kept += 1
-        embeds = [_embedded(self._model, segment) for segment in wanted[kept:]]
-        left = sum(len(tokens) for tokens in embeds)
-        rebuilt = kept < len(self._segments)
-        cache = self._cache
-        if cache is None:
-            cache = self._cache = self._model.new_cache()
-        elif rebuilt:
-            # Answers under way still read the old tokens, so the new ones go to a second cache, swapped in when done.
-            cache = cache.copy_of(self._ends[kept - 1] if kept else 0)
-        segments, ends = (self._segments[:kept], self._ends[:kept]) if rebuilt else (self._segments, self._ends)
-        at = kept
-        for batch in _batches(embeds):
-            self._model.forward(torch.cat(batch), cache)
-            for tokens in batch:
-                ends.append((ends[-1] if ends else 0) + len(tokens))
-            segments.extend(wanted[at : at + len(batch)])
-            at += len(batch)
-            left -= sum(len(tokens) for tokens in batch)
-            if left:
-                yield left
-                if not rebuilt and (self._segments is not segments or len(segments) != at):
-                    # Another caller wrote meanwhile (a question while frames follow): on from what is there now.
-                    yield from self.syncing(entries)
+        wanted = self._wanted(entries)
+        mine: Reading | None = None
+        with self._writing():
+            while True:
+                front = self._opened()
+                mine = self._best(wanted, [each for each in (front, self._next, mine) if each is not None])
+                self._next = None if mine is front else mine
+                at = mine.read(wanted, len(mine.segments))
+                if at == len(wanted.segments):
+                    break
+                # Someone else may write meanwhile (another question, newer frames): look again at what is there.
+                yield self._tokens(wanted, at)
+            self._front, self._next = mine, None
+
+    def catching_up(self, entries: Sequence[MemoryEntry]) -> Generator[int, None, None]:
+        """Make a question possible at once: prefill what is newer than what was read, in batches as `syncing` does.
+
+        If something earlier has changed, the old layout stays (a rebuild is for idle time) and newer entries are read
+        behind it, as long as the reserve for question and answer is left. Yields the tokens left after each batch.
+        """
+        wanted = self._wanted(entries)
+        with self._writing():
+            while True:
+                front = self._opened()
+                kept = front.common(wanted)
+                if kept == len(front.segments):
+                    room, at = None, kept
+                elif kept == len(wanted.segments):
+                    return  # all of it, and more
+                else:
+                    room, at = self._model.context - self._reserve, wanted.newer(front.until)
+                stop = front.read(wanted, at, room) if at < len(wanted.segments) else at
+                if stop == at or stop == len(wanted.segments):
                     return
-        self._cache, self._segments, self._ends = cache, segments, ends
+                yield self._tokens(wanted, stop)
 
     def generate(
         self,
@@ -94,40 +122,65 @@ class VideoContext:
         max_tokens: int,
         stop: Collection[int] = (),
         cancel: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        """The answer to `suffix` (n, D) after the memory, greedily, in pieces of whole characters, as they come.
+    ) -> Answering:
+        """The answer to `suffix` (n, D) after the memory as it is now, greedily, in pieces of whole characters.
 
         Ends at an end token or one of `stop`, after `max_tokens` (or where the context window ends), when it repeats
-        itself, or soon after `cancel()` turns true; closing the iterator frees it. Raises QuestionError if the suffix
-        does not fit behind the memory.
+        itself, or soon after `cancel()` turns true; closing or dropping the iterator frees it. Pulling it may work for
+        other answers too, and gives "" when this one has to wait. Raises QuestionError if the suffix does not fit
+        behind the memory.
         """
-        # Not a generator itself: the fork is of the memory at the time of the call, and errors come at once.
         room = min(max_tokens, self._room(suffix))
-        fork = self._fork(len(suffix) + room)
-
-        def tokens() -> Iterator[int]:
-            if cancel():
-                return
-            hidden = self._model.forward(suffix, fork)[-1]
-            yield from decode(self._model, fork, hidden, max_tokens=room, stop=stop, cancel=cancel)
-
-        return pieces(self._model, tokens())
+        return self._batch.ask(Request(suffix, self._snapshot(), room, stop, cancel))
 
     def logits(self, suffix: Tensor) -> Tensor:
         """Scores (V,) in float32 of the token after `suffix` (n, D) behind the memory. Raises like `generate`."""
         self._room(suffix)
-        hidden = self._model.forward(suffix, self._fork(len(suffix)))[-1]
-        with torch.inference_mode():
-            return self._model.logits(hidden)
+        return Batch(self._model).scores(Request(suffix, self._snapshot(), 0))
 
     def release(self) -> None:
         """Free the cache; the next `sync` prefills everything again. Answers under way keep theirs until they end."""
-        self._cache, self._segments, self._ends = None, [], []
+        self._front = self._next = None
 
-    def _fork(self, capacity: int) -> ForkedCache:
-        if self._cache is None:
-            self._cache = self._model.new_cache()
-        return self._cache.fork(capacity)
+    def _best(self, wanted: Wanted, readings: list[Reading]) -> Reading:
+        """The reading that has most of `wanted` and can go on to it; a branch where none can, or one saves more."""
+        common = [reading.common(wanted) for reading in readings]
+        whole = [count for count, one in zip(common, readings, strict=True) if count == len(one.segments)]
+        most = max(common)
+        if whole and max(whole) == most:
+            return next(one for one in readings if len(one.segments) == most and one.begins(wanted))
+        known = readings[common.index(most)]
+        self._next = None  # its pages may be needed
+        readings.clear()
+        return known.branch(most)
+
+    def _opened(self) -> Reading:
+        self._model.pool.touch(self)
+        self._batch.prune()
+        if self._front is None:
+            self._front = Reading(self._model)
+        return self._front
+
+    def _snapshot(self) -> Snapshot:
+        return self._opened().snapshot()
+
+    def _wanted(self, entries: Sequence[MemoryEntry]) -> Wanted:
+        return Wanted.of(entries, zone=self._zone, marks=self._marks)
+
+    def _tokens(self, wanted: Wanted, at: int) -> int:
+        """Tokens of the segments from `at` on."""
+        return sum(
+            len(self._model.tokenize(segment)) if isinstance(segment, str) else PAIR_TOKENS
+            for segment in wanted.segments[at:]
+        )
+
+    @contextmanager
+    def _writing(self) -> Generator[None, None, None]:
+        self._writers += 1
+        try:
+            yield
+        finally:
+            self._writers -= 1
 
     def _room(self, suffix: Tensor) -> int:
         if not len(suffix):
@@ -139,30 +192,3 @@ class VideoContext:
                 f"{self._model.context - self.length} left beside the memory; ask a shorter question"
             )
         return room
-
-
-def embed_segments(model: LanguageModel, segments: Sequence[Segment]) -> Tensor:
-    """Input embeddings (n, D) of a layout, as the language model reads it: for an evidence block before a question."""
-    if not segments:
-        return model.embed([])
-    return torch.cat([_embedded(model, segment) for segment in segments])
-
-
-def _embedded(model: LanguageModel, segment: Segment) -> Tensor:
-    if isinstance(segment, str):
-        return model.embed_text(segment)
-    return torch.stack((segment.context, segment.motion)).to(model.device, model.dtype)
-
-
-def _batches(embeds: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """Groups of at most BATCH_TOKENS tokens, segments never divided (none is that long)."""
-    batch: list[Tensor] = []
-    count = 0
-    for tokens in embeds:
-        if batch and count + len(tokens) > BATCH_TOKENS:
-            yield batch
-            batch, count = [], 0
-        batch.append(tokens)
-        count += len(tokens)
-    if batch:
-        yield batch

@@ -2,10 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
-from llama_vid.errors import LlamaVidError
-from llama_vid.llm.attention import over_joined, over_parts
-from llama_vid.llm.cache import KVCache
+from llama_vid.llm import attention
+from llama_vid.llm.attention import Scratch, lower, mixed, over_joined, over_parts, seen, whole
+
+
+def keys(count: int, generator: torch.Generator, scale: float = 3.0) -> tuple[Tensor, Tensor]:
+    k, v = torch.randn(2, 1, 2, count, 16, generator=generator).unbind()
+    return scale * k, v
 
 
 @pytest.mark.parametrize("new", [1, 2, 7, 64])
@@ -13,47 +18,48 @@ from llama_vid.llm.cache import KVCache
 @pytest.mark.parametrize("heads", [2, 6])
 def test_parts_give_what_the_whole_gives(new: int, past: tuple[int, ...], heads: int) -> None:
     generator = torch.Generator().manual_seed(new)
-
-    def keys(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        k, v = torch.randn(2, 1, 2, count, 16, generator=generator).unbind()
-        return 3 * k, v
-
     q = torch.randn(1, heads, new, 16, generator=generator)
-    parts, own = [keys(count) for count in past], keys(new)
+    parts, own = [keys(count, generator) for count in past], keys(new, generator)
     torch.testing.assert_close(over_parts(q, parts, own), over_joined(q, parts, own), rtol=1e-5, atol=1e-5)
 
 
-def cache(capacity: int) -> KVCache:
-    return KVCache(layers=2, groups=3, head_width=4, capacity=capacity, device=torch.device("cpu"), dtype=torch.float32)
+def test_many_scores_are_computed_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, (k, v) = torch.randn(1, 6, 50, 16, generator=generator), keys(90, generator)
+    at_once = whole(q, k, v, Scratch())
+    monkeypatch.setattr(attention, "SCRATCH_SCORES", 4000)
+    for one, other in zip(whole(q, k, v, Scratch()), at_once, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-def test_a_full_cache_refuses_more() -> None:
-    full = cache(4)
-    k = torch.zeros(1, 3, 3, 4)
-    full.write(0, k, k)
-    full.advance(3)
-    with pytest.raises(LlamaVidError, match="6 tokens do not fit a KV cache of 4"):
-        full.write(0, k, k)
-    assert full.length == 3
+def test_a_log_sum_exp_is_right_where_the_first_columns_tell_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, (k, v) = torch.randn(1, 6, 3, 16, generator=generator), keys(200, generator, scale=100.0)
+    out, lse = whole(q, k, v, Scratch())  # one key outweighs all others by far: most shares are 0
+    scores = torch.matmul(q.view(1, 2, 9, 16), k.transpose(2, 3)) / 4
+    torch.testing.assert_close(lse.view(1, 2, 9), torch.logsumexp(scores, -1), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(out.view(1, 2, 9, 16), torch.softmax(scores, -1) @ v, rtol=1e-4, atol=1e-4)
 
 
-def test_forks_and_copies_leave_the_original_alone() -> None:
-    original = cache(16)
-    k = torch.arange(36.0).reshape(1, 3, 3, 4)
-    for layer in (0, 1):
-        original.write(layer, k, k)
-    original.advance(3)
-    fork = original.fork(8)
-    assert fork.length == 3
-    fork.attend(0, torch.zeros(1, 3, 2, 4), k[:, :, :2], k[:, :, :2])
-    fork.advance(2)
-    assert (fork.length, original.length) == (5, 3)
-    twin = original.copy_of(2)
-    twin.write(0, -k, -k)
-    assert torch.equal(original.held(0, 3)[0], k)
-    assert torch.equal(twin.held(1, 2)[1], k[:, :, :2])
-    with pytest.raises(ValueError, match="cannot truncate"):
-        original.truncate(4)
-    original.truncate(1)
-    assert original.length == 1
-    assert original.bytes_per_token == 2 * 2 * 3 * 4 * 4
+def test_keys_that_a_query_does_not_see_do_not_count() -> None:
+    generator = torch.Generator().manual_seed(3)
+    q, (k, v) = torch.randn(1, 6, 4, 16, generator=generator), keys(9, generator)
+    rest = keys(5, generator)
+    mask = lower(4, 9, q).clone()
+    mask[..., 1, :] = float("-inf")  # the second sees none of them
+    both = mixed([whole(q, *rest, Scratch()), seen(q, k, v, mask)])
+    for index, visible in enumerate((6, 0, 8, 9)):
+        one = q[:, :, index : index + 1]
+        alone = [whole(one, *rest, Scratch()), seen(one, k[:, :, :visible], v[:, :, :visible], None)]
+        torch.testing.assert_close(
+            both[:, :, index : index + 1], mixed(alone if visible else alone[:1]), rtol=1e-5, atol=1e-5
+        )
+
+
+def test_bf16_loses_no_more_than_its_own_rounding() -> None:
+    generator = torch.Generator().manual_seed(1)
+    q, (k, v) = torch.randn(1, 6, 40, 16, generator=generator), keys(500, generator, scale=1.0)
+    exact = over_joined(q, [(k, v)], (k[:, :, :40], v[:, :, :40]))
+    k, v, q = k.bfloat16(), v.bfloat16(), q.bfloat16()
+    ours = over_parts(q, [(k, v)], (k[:, :, :40], v[:, :, :40]))
+    torch.testing.assert_close(ours.float(), exact, rtol=0.02, atol=0.02)
