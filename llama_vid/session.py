@@ -34,6 +34,8 @@ CONVERSATIONS: Final = 256
 #: Entries that the KV cache may lag behind: the weights are read once for all of them, and a question reads the rest
 #: itself in some 50 ms.
 READ_PAIRS: Final = 8
+#: Seconds after a question in which a memory is kept read even where that takes pages from one not asked for longer.
+ASKED_SECONDS: Final = 300.0
 
 
 class Session:
@@ -63,6 +65,7 @@ class Session:
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._news = asyncio.Event()  # frames came into memory that nobody rested on yet
         self._read_version, self._read_entries = recorder.bank.version, 0
+        self._asked_at = float("-inf")
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -145,6 +148,7 @@ class Session:
 
     async def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
         """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
+        self._asked_at = time.monotonic()
         subject = self._subjects.get(conversation) if conversation else None
         pieces = self._responder.respond(question, self._watching, subject=subject)
         async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
@@ -208,16 +212,12 @@ class Session:
     async def _rest(self) -> None:
         """Behind the frames, in idle time: memory into the KV cache, and finished scenes into the chronicle."""
         if self.restored:
-            began = time.monotonic()
-            await self._read()
-            logger.info(
-                "%s: the language model read it again in %.1f s of idle time", self.name, time.monotonic() - began
-            )
+            self._news.set()
         while True:
             await self._news.wait()
             self._news.clear()
             try:
-                if self._unread >= READ_PAIRS or self._over:
+                if (self._unread >= READ_PAIRS or self._over) and self._may_read:
                     await self._read()
                 while not await self._leisure.spend(self._chronicle.telling()):
                     if not self._over:
@@ -232,7 +232,14 @@ class Session:
         bank = self._watching.recorder.bank
         return len(bank) - (self._read_entries if bank.version == self._read_version else 0)
 
+    @property
+    def _may_read(self) -> bool:
+        """A memory that nobody asks about takes no other's place in the KV cache."""
+        asked = time.monotonic() - self._asked_at < ASKED_SECONDS
+        return asked or self._watching.context.fits(self._watching.entries)
+
     async def _read(self) -> None:
+        began, first = time.monotonic(), self._read_entries == 0
         bank = self._watching.recorder.bank
         version, entries = bank.version, bank.entries
         async with contextlib.aclosing(
@@ -241,6 +248,9 @@ class Session:
             async for _ in batches:
                 pass
         self._read_version, self._read_entries = version, len(entries)
+        if first and self.restored:
+            took = time.monotonic() - began
+            logger.info("%s: the language model has read its memory again, in %.1f s of idle time", self.name, took)
 
     async def _tell(self) -> None:
         async with self._seen:

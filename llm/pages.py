@@ -100,6 +100,11 @@ class PagePool:
         return self._used
 
     @property
+    def free(self) -> int:
+        """Pages that can be taken without releasing anything."""
+        return self._page_limit - self.used
+
+    @property
     def bytes(self) -> int:
         """Bytes of the pages that caches hold; pages that several share count once."""
         return self.used * PAGE_TOKENS * self.shape.bytes_per_token

@@ -195,7 +195,7 @@ class Responder:
         marked: list[Segment] = [mark_text(entries[best[0]].start, zone=inquiry.watched.zone), *block] if block else []
         suffix = question_suffix(shortened(asked.text, model.tokenize))
         prompt = torch.cat([embed_segments(model, marked), model.embed_text(suffix)])
-        for _ in inquiry.watched.context.syncing(inquiry.watched.entries):
+        for _ in inquiry.watched.context.catching_up(inquiry.watched.entries):
             yield ""
         silent = True
         pieces = inquiry.watched.context.generate(

@@ -63,6 +63,13 @@ class VideoContext:
         """Whether it is being prefilled or asked: the pool then leaves it its pages."""
         return self._writers > 0 or self._batch.busy
 
+    def fits(self, entries: Sequence[MemoryEntry]) -> bool:
+        """Whether reading `entries` takes no page from another context: what idle time may do unasked."""
+        pool = self._model.pool
+        tokens = PAIR_TOKENS * len(entries) + MARK_TOKENS * self._marks
+        held = len(self._front.cache.pages) if self._front is not None else 0
+        return -(-tokens // PAGE_TOKENS) - held <= pool.free
+
     def sync(self, entries: Sequence[MemoryEntry]) -> None:
         """Hold exactly `entries`: prefill what is new, or everything from the first entry that changed.
 
