@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from llama_vid.tokenizer.tower import resized
+
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal
 
@@ -88,8 +90,10 @@ class Pictures:
 
 def encoded(image: npt.NDArray[np.uint8]) -> bytes:
     """An RGB picture (H, W, 3) as JPEG, its longer side at most SIDE pixels."""
-    picture = Image.fromarray(image)
-    picture.thumbnail((SIDE, SIDE))
+    height, width = image.shape[:2]
+    scale = SIDE / max(height, width)
+    if scale < 1:
+        image = resized(image, max(1, round(width * scale)), max(1, round(height * scale)))
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=QUALITY)
+    Image.fromarray(image).save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

@@ -74,13 +74,9 @@ class Recording:
 
     def __iter__(self) -> Iterator[Frame]:
         """Every sampled frame. Raises SourceError when not one picture can be decoded."""
-        context = self._stream.codec_context
-        context.thread_type = "AUTO"
-        # Two decoding threads are enough for what is left to decode, and leave the other cores to the model.
-        context.thread_count = 2
         seen = False
         shown = 0.0
-        for picture in self._pictures():
+        for picture in self.pictures():
             shown = (picture.duration or 0) * self._unit
             stamp = self._timeline.place(None if picture.pts is None else picture.pts * self._unit)
             self._latest = stamp.seconds
@@ -92,9 +88,14 @@ class Recording:
             yield frame
         self._warn_at_end(seen)
 
-    def _pictures(self) -> Iterator[VideoFrame]:
-        """Decoded pictures in presentation order; damage is counted and passed over."""
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Every picture that must be decoded for the sampled ones, in presentation order, and no other; instead of
+        iterating. Damage is counted and passed over.
+        """
         context = self._stream.codec_context
+        context.thread_type = "AUTO"
+        # Two decoding threads are enough for what is left to decode, and leave the other cores to the model.
+        context.thread_count = 2
         for step in self._planned():
             # A picture that nothing refers to and nobody wants is not decoded at all.
             context.skip_frame = "DEFAULT" if step.wanted else "NONREF"

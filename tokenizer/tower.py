@@ -145,16 +145,22 @@ class ImageTower(nn.Module):
 
 
 def squash(image: Image8, size: int) -> Image8:
-    """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased.
+    """An RGB image (H, W, 3) resized to (size, size, 3) without keeping its aspect ratio, bicubic and antialiased."""
+    return resized(image, size, size)
+
+
+def resized(image: Image8, width: int, height: int) -> Image8:
+    """A copy (height, width, 3) of an RGB image (H, W, 3) of another size, bicubic and antialiased.
 
     torch's kernel for bytes came from Pillow-SIMD: what Pillow gives but for a grey level here and there (in 0.1 % of
-    a film's values), in a tenth of the time (0.25 ms for 640x360, 0.55 ms for 1280x720; Pillow 1.7 and 5.4 ms).
+    a film's values), in a tenth of the time (260x260 from 640x360 in 0.25 ms, from 1280x720 in 0.55 ms; Pillow 1.7 and
+    5.4 ms).
     """
     copied = np.array(image)
-    if image.shape[0] == size and image.shape[1] == size:
+    if image.shape[:2] == (height, width):
         return copied
     planes = torch.from_numpy(copied).permute(2, 0, 1)[None]  # channels last, which the fast path wants
-    small = nn.functional.interpolate(planes, (size, size), mode="bicubic", antialias=True, align_corners=False)
+    small = nn.functional.interpolate(planes, (height, width), mode="bicubic", antialias=True, align_corners=False)
     return small[0].permute(1, 2, 0).numpy()
 
 
