@@ -31,7 +31,7 @@ class Tails:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the store; on a CPU what no token has reached costs nothing."""
+        """Bytes of the store."""
         return self.store.numel() * self.store.element_size()
 
     def take(self, width: int) -> int:
@@ -57,7 +57,8 @@ class Tails:
     def _empty(self, slots: int, width: int) -> Tensor:
         shape = self._shape
         with torch.inference_mode(False):  # written outside of inference mode too
-            return torch.empty(
+            # Zeros: places that no token has reached are masked, but a NaN there would still spoil the sums.
+            return torch.zeros(
                 (shape.layers, 2, slots, shape.groups, width, shape.head_width), device=shape.device, dtype=shape.dtype
             )
 
