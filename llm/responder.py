@@ -202,7 +202,7 @@ class Responder:
             prompt, max_tokens=ANSWER_TOKENS, stop=model.line_ends, cancel=inquiry.cancel
         )
         for piece in first_sentence(pieces):
-            silent = False
+            silent = silent and not piece
             yield piece
         if silent and not inquiry.cancel():
             yield "I cannot tell."

@@ -58,10 +58,13 @@ def listed(items: Sequence[str]) -> str:
 def first_sentence(pieces: Iterator[str]) -> Iterator[str]:
     """The pieces of a text up to the end of its first sentence; a small model's second one adds inventions.
 
-    The "First," of a sentence that was to have a second one is left out.
+    The "First," of a sentence that was to have a second one is left out. Empty pieces are passed on.
     """
     held: str | None = ""
     for piece in pieces:
+        if not piece:
+            yield piece  # the answer has to wait for its turn, and says so
+            continue
         if held is not None:
             held += piece
             if len(held) < len(_FIRST) + 3 and _FIRST.startswith(held.strip()[: len(_FIRST)]):
