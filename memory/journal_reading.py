@@ -7,6 +7,8 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,12 +89,17 @@ def entries(
     db: sqlite3.Connection, name: str, model: str | None, start: float, end: float, limit: int
 ) -> list[MemoryEntry]:
     """The first `limit` detailed entries that share time with [start, end), in time order."""
-    # They do not overlap, so at most one begins before the start and reaches over it.
+    # At most one begins before the start and reaches over it: the last of those.
     query = f"""{_ENTRY} WHERE e.camera = {_CAMERA} AND e.merged = 0 AND {_MODEL} AND e.start < :end AND e.end > :start
         AND e.start >= coalesce((SELECT max(start) FROM entries WHERE camera = {_CAMERA} AND merged = 0
                                  AND start <= :start), -1e999)
         ORDER BY e.start LIMIT :limit"""
-    return _entries(db, query, {"name": name, "model": model, "start": start, "end": end, "limit": limit})
+    found = _entries(db, query, {"name": name, "model": model, "start": start, "end": end, "limit": limit})
+    # A recording that was watched anew may leave an older entry that reaches into a newer one.
+    return [
+        entry if following is None or entry.end <= following.start else replace(entry, end=following.start)
+        for entry, following in zip_longest(found, found[1:])
+    ]
 
 
 def embeddings(
@@ -118,7 +125,7 @@ def embeddings(
 
 def told(db: sqlite3.Connection, name: str, start: float, end: float, limit: int | None) -> list[ToldSpan]:
     """The newest `limit` captioned scenes that share time with [start, end], in time order."""
-    # They do not overlap, so at most one begins before the start and reaches over it.
+    # At most one begins before the start and reaches over it: the last of those.
     rows = db.execute(
         f"""SELECT start, end, caption, motion FROM told WHERE camera = {_CAMERA} AND start <= :end AND end >= :start
         AND start >= coalesce((SELECT max(start) FROM told WHERE camera = {_CAMERA} AND start < :start), -1e999)

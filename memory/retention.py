@@ -126,7 +126,8 @@ class Retention:
         free = int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
         if free <= FREE_PAGES:
             return False
-        self._db.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        # As a script: `execute` would stop after one page, since this statement yields rows without columns.
+        self._db.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         return int(self._db.execute("PRAGMA freelist_count").fetchone()[0]) < free
 
     def _transaction(self) -> Transaction:

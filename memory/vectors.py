@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,22 +26,19 @@ def packed(vector: Tensor) -> bytes:
 
 def unpacked(blobs: Sequence[bytes]) -> list[Tensor]:
     """The float32 tensors (N,) of many blobs, each its own memory; lengths may differ."""
-    tensors: list[Tensor | None] = [None] * len(blobs)
-    lengths: dict[int, list[int]] = {}
-    for index, blob in enumerate(blobs):
-        lengths.setdefault(len(blob), []).append(index)
-    for indices in lengths.values():
-        for index, row in zip(indices, stacked([blobs[index] for index in indices]).unbind(), strict=True):
-            tensors[index] = row.clone()
-    return [tensor for tensor in tensors if tensor is not None]
+    return [torch.from_numpy(_numbers(blob)) for blob in blobs]
 
 
 def stacked(blobs: Sequence[bytes]) -> Tensor:
     """The float32 tensor (n, N) of n blobs of one length."""
-    numbers = np.frombuffer(b"".join(blobs), dtype="<f2").astype(np.float32)
+    return torch.from_numpy(_numbers(b"".join(blobs))).reshape(len(blobs), -1)
+
+
+def _numbers(blob: bytes) -> npt.NDArray[np.float32]:
+    numbers = np.frombuffer(blob, dtype="<f2").astype(np.float32)
     if not np.isfinite(numbers).all():  # only a damaged file has such: they must not spread
         numbers = np.nan_to_num(numbers, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
-    return torch.from_numpy(numbers).reshape(len(blobs), -1)
+    return numbers
 
 
 class StoredVectors:

@@ -229,6 +229,23 @@ def test_a_recording_that_is_watched_anew_begins_a_new_bank(tmp_path: Path) -> N
         assert_same_bank(camera.entries(0.0, 100.0), [*again, *first[4:]])
 
 
+def test_a_recording_that_is_watched_anew_at_another_rate_leaves_no_overlaps(
+    tmp_path: Path,
+) -> None:
+    source = Source(2)
+    with Journal(tmp_path) as journal:
+        camera = journal.camera("film")
+        still = source.entry(0.0, new_context=True, still=True)
+        camera.append(replace(still, end=100.0, frames=100))
+        camera.append(source.entry(0.5, new_context=True, still=False))  # it reaches to 1.5
+        camera.append(replace(source.entry(1.5, new_context=True, still=False), end=30.0))
+        camera.append(source.entry(0.25, new_context=True, still=False))
+        assert journal.flush()
+        spans = [(entry.start, entry.end) for entry in camera.entries(0.0, 100.0)]
+        assert spans == [(0.0, 0.25), (0.25, 0.5), (0.5, 1.5), (1.5, 30.0)]
+        assert [entry.start for entry in camera.restore()] == [0.0, 0.25]
+
+
 def test_tokens_of_another_model_are_kept_but_not_given_back(tmp_path: Path) -> None:
     source = Source(4)
     old = [source.entry(float(second), new_context=True, still=False) for second in range(5)]

@@ -115,6 +115,19 @@ def test_the_nearest_picture_that_is_really_there(tmp_path: Path) -> None:
         assert journal.camera("back").jpeg(1.0) is None
 
 
+def test_pictures_lie_by_camera_day_and_hour(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.camera("front").picture(1_700_000_000.1234, b"jpeg")
+        journal.camera("film").picture(90_000.9996, b"jpeg")
+        assert journal.flush()
+        assert journal.camera("film").jpeg(0.0) == b"jpeg"
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.jpg"))
+    assert found == [
+        "frames/film/1970-01-02/01/90001.000.jpg",
+        "frames/front/2023-11-14/22/1700000000.123.jpg",
+    ]
+
+
 def test_bounds_and_cameras(tmp_path: Path, make_entry: MakeEntry) -> None:
     with Journal(tmp_path) as journal:
         front, back = journal.camera("front"), journal.camera("Back-2_x")
