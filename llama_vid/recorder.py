@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCH: Final = 8  # frames a forward: 100–200 ms on two cores, the longest that a question waits
+FEATURES: Final = 32  # frames read again whose features are kept for the next question: 0.4 MB each
+PARTS: Final = ("patches", "embedding", "luma")
 ONE_FRAME: Final = 1e-3  # seconds that a frame lasts at least
 
 
@@ -80,6 +83,7 @@ class Recorder:
         self._shift = 0.0  # seconds by which a clock that was set back is moved forward
         self._embedding: Tensor | None = None
         self._pictures = Pictures(journal)
+        self._features: OrderedDict[float, Encoded] = OrderedDict()
         self.restored = ""
 
     def restore(self) -> None:
@@ -191,20 +195,33 @@ class Recorder:
         """The frames nearest to `seconds`, read again with a text as the compressor's guide: the evidence block's
         pairs.
         """
-        images = []
-        for second in seconds:
-            data = self.jpeg(second)
-            if data is not None:
-                images.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
-        if not images:
+        frames = self._seen_again(seconds)
+        if not frames:
             return []
         guide = self.bundle.guide(guide_text) if guide_text else None
         compressor = self.bundle.compressor
         with torch.inference_mode():
-            encoded = self.bundle.tower.encode(images)
-            gaps = [True] * len(images)  # each frame on its own: what it shows, not what changed
+            encoded = Encoded(*(torch.cat([getattr(frame, part) for frame in frames]) for part in PARTS))
+            gaps = [True] * len(frames)  # each frame on its own: what it shows, not what changed
             _, pairs = compressor.run(compressor.begin(guide), encoded, gaps=gaps)
         return pairs
+
+    def _seen_again(self, seconds: Sequence[float]) -> list[Encoded]:
+        """The features of the kept pictures nearest to these times; those of the last questions' are remembered."""
+        new = {second: data for second in seconds if second not in self._features and (data := self.jpeg(second))}
+        if new:
+            images = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in new.values()]
+            with torch.inference_mode():
+                found = self.bundle.tower.encode(images)
+            for row, second in enumerate(new):
+                self._features[second] = Encoded(*(getattr(found, part)[row : row + 1].clone() for part in PARTS))
+        frames = [self._features[second] for second in seconds if second in self._features]
+        for second in seconds:
+            if second in self._features:
+                self._features.move_to_end(second)
+        while len(self._features) > FEATURES:
+            self._features.popitem(last=False)
+        return frames
 
     def see_last(self, image: npt.NDArray[np.uint8], seconds: float) -> None:
         """Keep the newest picture for the live view even if nothing moved in it."""

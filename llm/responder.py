@@ -25,7 +25,7 @@ from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.questions import QuestionKind, sort_question
-from llama_vid.llm.recall import detailed, recollected
+from llama_vid.llm.recall import detailed, is_coarse, recollected
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.llm.session import embed_segments
 from llama_vid.llm.words import duration, first_sentence, sentence
@@ -33,6 +33,7 @@ from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.scoring import SceneScorer
 
 EVIDENCE: Final = 8  # frames in an evidence block
+READ_AT_ONCE: Final = 16  # frames read again for all questions together: a quarter of a second on two cores
 SHOWN: Final = 3  # spans of evidence beside an answer
 TOLD: Final = 12  # scenes in a summary
 ANSWER_TOKENS: Final = 48  # longest generated answer
@@ -54,6 +55,7 @@ class Responder:
     def __init__(self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration, *, name: str) -> None:
         self.language, self.calibration, self.name = language, calibration, name
         self.find = Finder(language, scorer, calibration)
+        self._answering = 0  # answers under way
 
     def respond(
         self,
@@ -77,11 +79,15 @@ class Responder:
         inquiry = Inquiry(question, watched, entries, cancel, now=end)
         said: list[str] = []
         first: float | None = None
-        for piece in self._answer(inquiry):
-            if piece:
-                first = first or time.perf_counter()
-                said.append(piece)
-            yield AnswerPiece(piece)
+        self._answering += 1
+        try:
+            for piece in self._answer(inquiry):
+                if piece:
+                    first = first or time.perf_counter()
+                    said.append(piece)
+                yield AnswerPiece(piece)
+        finally:
+            self._answering -= 1
         now = time.perf_counter()
         evidence = sorted(inquiry.evidence, key=lambda item: item.start)
         timing = Timing(ingest_s, round((first or now) - began, 4), round(now - began + ingest_s, 4))
@@ -129,6 +135,8 @@ class Responder:
         texts = [text for text in (asked.subject, *asked.others) if text]
         if archive is None or asked.kind in (QuestionKind.SUMMARY, QuestionKind.CHANGE):
             return
+        if not any(map(is_coarse, inquiry.entries)):
+            return
         for text in texts:
             if asked.kind not in COMPUTED and float(self.find.scores(inquiry.entries, text).max()) > self._clearly:
                 continue
@@ -139,6 +147,11 @@ class Responder:
                     yield ""
                 else:
                     inquiry.entries = found
+
+    @property
+    def _readable(self) -> int:
+        """Frames that are read again for one question: fewer when many ask at once, so that none waits for long."""
+        return max(2, EVIDENCE if self._answering <= 2 else READ_AT_ONCE // self._answering)
 
     @property
     def _clearly(self) -> float:
@@ -190,17 +203,21 @@ class Responder:
     def _what(self, inquiry: Inquiry) -> Iterator[str]:
         entries, asked, model = inquiry.entries, inquiry.question, self.language
         z = self.find.scores(entries, asked.subject or asked.text)
-        best = sorted(z.topk(min(EVIDENCE, len(entries))).indices.tolist())
+        yield ""  # between two steps frames and other questions have their turn
+        best = sorted(z.topk(min(self._readable, len(entries))).indices.tolist())
         block = inquiry.watched.reread([entries[index].start for index in best], asked.subject)
+        yield ""
         marked: list[Segment] = [mark_text(entries[best[0]].start, zone=inquiry.watched.zone), *block] if block else []
         suffix = question_suffix(shortened(asked.text, model.tokenize))
         prompt = torch.cat([embed_segments(model, marked), model.embed_text(suffix)])
         for _ in inquiry.watched.context.catching_up(inquiry.watched.entries):
             yield ""
         silent = True
+        # Asked before it is pulled, so that questions that come together are read together.
         pieces = inquiry.watched.context.generate(
             prompt, max_tokens=ANSWER_TOKENS, stop=model.line_ends, cancel=inquiry.cancel
         )
+        yield ""
         for piece in first_sentence(pieces):
             silent = silent and not piece
             yield piece
