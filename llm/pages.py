@@ -113,7 +113,7 @@ class PagePool:
         """Note that a holder is used now; the first time it becomes one that may be released for others."""
         key = id(holder)
         self._holders.pop(key, None)
-        self._holders[key] = weakref.ref(holder)
+        self._holders[key] = weakref.ref(holder, lambda _: self._holders.pop(key, None))
 
     def take(self, behind: int | None = None) -> int:
         """A page that nobody uses, the one next to page `behind` if that is free. It has one use.
@@ -201,9 +201,7 @@ class PagePool:
     def _make_room(self) -> None:
         for key, reference in list(self._holders.items()):
             holder = reference()
-            if holder is None:
-                del self._holders[key]
-            elif not holder.busy:
+            if holder is not None and not holder.busy:
                 del self._holders[key]
                 before = self._used
                 holder.release()
