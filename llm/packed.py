@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from llama_vid.llm.attention import Part, bias, mixed, seen, whole
+from llama_vid.llm.attention import Part, bias, mixed, own, seen, whole
 from llama_vid.llm.cache import KVCache, Snapshot
 from llama_vid.llm.pages import KVShape
 
@@ -180,7 +180,7 @@ class PackedCache:
             count, longest = bucket.tokens.shape
             some = q[0][:, bucket.tokens.flatten()].view(heads, count, longest, width).transpose(0, 1)
             keys, values = store[0, bucket.slots, :, : bucket.width], store[1, bucket.slots, :, : bucket.width]
-            out, lse = seen(some, keys, values, bucket.mask)
+            out, lse = own(some, keys, values, bucket.mask)
             outs.append(out.transpose(1, 2).reshape(count * longest, heads, width))
             lses.append(lse.transpose(1, 2).reshape(count * longest, heads, 1))
         out, lse = (outs[0], lses[0]) if len(outs) == 1 else (torch.cat(outs), torch.cat(lses))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from llama_vid.llm import attention
-from llama_vid.llm.attention import Scratch, lower, mixed, over_joined, over_parts, seen, whole
+from llama_vid.llm.attention import Scratch, lower, mixed, over_joined, over_parts, own, seen, whole
 
 
 def keys(count: int, generator: torch.Generator, scale: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -63,3 +63,13 @@ def test_bf16_loses_no_more_than_its_own_rounding() -> None:
     k, v, q = k.bfloat16(), v.bfloat16(), q.bfloat16()
     ours = over_parts(q, [(k, v)], (k[:, :, :40], v[:, :, :40]))
     torch.testing.assert_close(ours.float(), exact, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("new", [1, 5])
+def test_own_keys_by_either_way(new: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    q = torch.randn(3, 6, new, 16, generator=generator)
+    k, v = torch.randn(2, 3, 2, 12, 16, generator=generator).unbind()
+    for mask in (None, lower(new, 12, q), lower(new, 12, q).repeat(3, 1, 1, 1)):
+        for one, other in zip(own(q, k, v, mask), seen(q, k, v, mask), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
