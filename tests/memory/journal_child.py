@@ -34,6 +34,11 @@ def picture(seconds: float) -> bytes:
     return JPEG_BEGIN + body + JPEG_END
 
 
+def say(line: str) -> None:
+    """Write a line at once and in one piece."""
+    os.write(1, f"{line}\n".encode())
+
+
 def watch(folder: Path, seed: int) -> None:
     """Go on where the journal ends, for ever."""
     luck = random.Random(seed)
@@ -46,7 +51,7 @@ def watch(folder: Path, seed: int) -> None:
     bounds = camera.bounds
     seconds = 1000.0 if bounds is None else bounds[1] + 2.0
     scene = 0
-    print("watching", os.getpid(), flush=True)
+    say(f"watching {os.getpid()}")
     while True:
         cut, moving = luck.random() < 0.05, luck.random() < 0.5
         if cut:
@@ -64,7 +69,7 @@ def watch(folder: Path, seed: int) -> None:
         camera.picture(seconds, picture(seconds))
         if cut:
             camera.tell(ToldSpan(seconds, seconds + 1.0, "a scene", 0.5))
-        print(seconds, time.monotonic(), flush=True)
+        say(f"{seconds} {time.monotonic()}")
         seconds += 1.0
         time.sleep(luck.uniform(0.002, 0.006))
 
@@ -77,4 +82,4 @@ if __name__ == "__main__":
         if child == 0:
             watch(Path(folder), int(seed))
         os.waitpid(child, 0)
-        print("gone", flush=True)
+        say("gone")
