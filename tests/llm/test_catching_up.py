@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from unittest import mock
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from llama_vid.llm import reading
 from llama_vid.llm.cache import AttentionCache
+from llama_vid.llm.decoding import Spelling
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, layout
 from llama_vid.llm.session import BATCH_TOKENS, VideoContext
@@ -176,6 +177,19 @@ def test_an_answer_across_appends_and_a_swap_is_the_one_without(tiny: LanguageMo
     assert len(expected) > 10
 
 
+def greedy(model: LanguageModel, segments: Sequence[Segment], suffix: Tensor, count: int) -> str:
+    """The first `count` tokens of the answer, with nothing cached; too few for a circle."""
+    ids: list[int] = []
+    while len(ids) < count:
+        tail = torch.cat([suffix, model.embed(ids)]) if ids else suffix
+        token = int(scores(model, segments, tail).argmax())
+        if model.is_control(token):
+            break
+        ids.append(token)
+    spelling = Spelling(model)
+    return "".join(spelling.spell(token) for token in ids)
+
+
 def pair(seed: int) -> TokenPair:
     context, motion = torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(seed)).unbind()
     return TokenPair(context, motion, 0.0, held=False, cut=False)
@@ -196,6 +210,8 @@ def test_any_history_is_read_as_if_nothing_were_cached(tiny: LanguageModel, data
             entries.append(MemoryEntry(start, start + 1, one, torch.nn.functional.normalize(one.context, dim=0)))
 
     append(data.draw(st.sampled_from([0, 5, 110, 125])))
+    suffix = tiny.embed_text("\nAnswer:")
+    answers: list[tuple[Iterator[str], list[str], str]] = []  # under way, what came, what must come
     with mock.patch.object(reading, "BATCH_TOKENS", 40):
         for _ in range(data.draw(st.integers(2, 14))):
             what = data.draw(
@@ -221,8 +237,17 @@ def test_any_history_is_read_as_if_nothing_were_cached(tiny: LanguageModel, data
                 list(context.catching_up(entries))
                 if entries and context._front is not None:
                     assert context._front.segments[-1] is entries[-1].pair or context._front.until > entries[-1].start
-            assert not context.busy
+            elif what == "ask":
+                segments = list(context._front.segments) if context._front is not None else []
+                answer = context.generate(suffix, max_tokens=3)
+                answers.append((answer, [], greedy(tiny, segments, suffix, 3)))
+            for answer, said, _ in answers:
+                if data.draw(st.booleans()):
+                    said.append(next(answer, ""))
             front = context._front
             assert_reads(context, tiny, front.segments if front is not None else [])
         context.sync(entries)
         assert_reads(context, tiny, layout(entries))
+        for answer, said, expected in answers:
+            assert "".join([*said, *answer]) == expected
+        assert not context.busy
