@@ -24,6 +24,7 @@ on SmolLM2 behind 2,400 tokens of text, the distance to the float32 model (KL di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
 import torch
@@ -37,6 +38,8 @@ Part = tuple[Tensor, Tensor]
 
 #: Scores that are kept at once: 32 MB in bf16, 256 queries of SmolLM2 over an hour.
 SCRATCH_SCORES: Final = 2**24
+#: Rows (queries times heads of a group) up to which calling kernels takes longer than what they do, see `beside`.
+FEW_ROWS: Final = 32
 #: Columns that a log-sum-exp is read off from, see `whole`.
 PROBES: Final = 16
 
@@ -70,11 +73,9 @@ def over_parts(q: Tensor, past: Sequence[KeysValues], new: KeysValues, scratch: 
     if q.device.type != "cpu":  # a copy costs little there, and the fused kernels are fast
         return over_joined(q, past, new)
     scratch = scratch or Scratch()
-    parts = [whole(q, *part, scratch) for part in past]
     n = q.shape[2]
     # A token alone sees its own key only: the softmax of one score.
-    parts.append(own(q, *new, None if n == 1 else lower(n, n, q)))
-    return mixed(parts)
+    return beside(q, past, own(q, *new, None if n == 1 else lower(n, n, q)), scratch)
 
 
 def over_joined(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor:
@@ -96,6 +97,34 @@ def lower(n: int, m: int, like: Tensor) -> Tensor:
 def bias(visible: Tensor, like: Tensor) -> Tensor:
     """A boolean mask as what is added to scores: 0 where visible, else minus infinity."""
     return torch.zeros(visible.shape, dtype=like.dtype, device=like.device).masked_fill_(~visible, float("-inf"))
+
+
+def beside(q: Tensor, past: Sequence[KeysValues], part: Part, scratch: Scratch) -> Tensor:
+    """Attention of every query over all `past` keys and what `part` was computed over, together. -> (1, H, n, d)."""
+    _, heads, n, width = q.shape
+    if heads // past[0][0].shape[1] * n > FEW_ROWS or q.device.type != "cpu":
+        return mixed([part, *(whole(q, *strip, scratch) for strip in past)])
+    # For few rows the number of kernel calls is what counts: one softmax over all strips, and one column more that
+    # stands for the part. All scores are taken relative to that one, as it is no sum of errors that even out.
+    groups = past[0][0].shape[1]
+    rows = heads // groups * n
+    stops = list(accumulate(keys.shape[2] for keys, _ in past))
+    scores = scratch.take(q, groups, rows, stops[-1] + 1)
+    folded = (q * width**-0.5).reshape(groups, rows, width)
+    spans = [
+        (scores[..., stop - keys.shape[2] : stop], keys, values)
+        for (keys, values), stop in zip(past, stops, strict=True)
+    ]
+    for span, keys, _ in spans:
+        for group in range(groups):
+            torch.mm(folded[group], keys[0, group].t(), out=span[group])
+    scores.sub_(part[1].reshape(groups, rows, 1))
+    scores[..., -1] = 0.0
+    torch.softmax(scores, dim=-1, out=scores)
+    out = part[0].reshape(groups, rows, width) * scores[..., -1:]
+    for span, _, values in spans:
+        out.baddbmm_(span, values[0])
+    return out.view(1, heads, n, width)
 
 
 def whole(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> Part:

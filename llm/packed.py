@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from llama_vid.llm.attention import Part, bias, mixed, own, seen, whole
+from llama_vid.llm.attention import Part, beside, bias, mixed, own, seen, whole
 from llama_vid.llm.cache import KVCache, Snapshot
 from llama_vid.llm.pages import KVShape
 
@@ -140,6 +140,9 @@ class PackedCache:
         self._row = torch.empty(len(self._own), dtype=torch.long, device=like.device).index_copy_(
             0, where.flip(0), rows.flip(0)
         )
+        self._alone: tuple[int, slice] | None = None  # of a single lane, for which less has to be moved
+        if len(lanes) == 1:
+            self._alone = lanes[0].slot, slice(lanes[0].held, lanes[0].held + lanes[0].count)
         self._straight = bool(torch.equal(where, rows))
 
     @property
@@ -150,16 +153,25 @@ class PackedCache:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store k and v (1, G, N, d) in the lanes' slots and attend q (1, H, N, d). -> (1, H, N, d)."""
         store = self._tails.store[layer]
-        store[0][self._slots, :, self._own] = k[0].transpose(0, 1)
-        store[1][self._slots, :, self._own] = v[0].transpose(0, 1)
+        if self._alone is not None:
+            slot, places = self._alone
+            store[0, slot, :, places] = k[0]
+            store[1, slot, :, places] = v[0]
+        else:
+            store[0][self._slots, :, self._own] = k[0].transpose(0, 1)
+            store[1][self._slots, :, self._own] = v[0].transpose(0, 1)
         own_out, own_lse = self._over_tails(store, q)
         outs = []
         for family in self._families:
             span = slice(family.start, family.stop)
             some = q[:, :, span]
-            parts: list[Part] = [(own_out[:, :, span], own_lse[:, :, span])]
             cache = family.cache
-            parts += [whole(some, *strip, cache.pool.scratch) for strip in cache.held(layer, family.common)]
+            parts: list[Part] = [(own_out[:, :, span], own_lse[:, :, span])]
+            strips = cache.held(layer, family.common)
+            if family.later is None and strips:
+                outs.append(beside(some, strips, parts[0], cache.pool.scratch))
+                continue
+            parts += [whole(some, *strip, cache.pool.scratch) for strip in strips]
             if family.later is not None:
                 at = 0
                 for keys, values in cache.held(layer, family.common + family.later.shape[3], family.common):
@@ -174,6 +186,10 @@ class PackedCache:
 
     def _over_tails(self, store: Tensor, q: Tensor) -> Part:
         """Each query over its lane's own tokens up to itself."""
+        if self._alone is not None:
+            (bucket,) = self._buckets
+            keys, values = store[:, bucket.slots, :, : bucket.width]
+            return own(q, keys, values, bucket.mask)
         heads, width = q.shape[1], q.shape[3]
         outs, lses = [], []
         for bucket in self._buckets:
