@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from llama_vid.clients import Client, ResponseDone
 from tests.bundles import film, skip_without_mini
@@ -109,5 +110,14 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
         first = min(done.evidence, key=lambda item: item.start)
         assert began - 1 <= first.start < killed
         assert http.get(first.frame_url).status_code == 200
+        figures = {
+            sample.name: sample.value
+            for family in text_string_to_metric_families(http.get("/metrics").text)
+            for sample in family.samples
+        }
+        assert figures["llama_vid_camera_kv_cache_bytes"] > 0
+        assert figures["llama_vid_camera_memory_entries"] >= 15
+        assert figures["llama_vid_journal_rows"] >= 15
+        assert figures["llama_vid_first_token_seconds_count"] == 1
         process.send_signal(signal.SIGTERM)
         process.wait(30)
