@@ -56,7 +56,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day's figures: counts, bytes, seconds, and what was asked."""
+    """A day's figures: counts, seconds, megabytes of the process and of its KV cache (after an hour, after the day), and
+    what was asked.
+    """
 
     frames: int
     events: int
@@ -65,8 +67,8 @@ class Day:
     encoded: int
     consolidations: int
     watch_s: float
-    resident_hour_1_mb: float
-    resident_hour_24_mb: float
+    resident_mb: tuple[float, float]
+    cached_mb: tuple[float, float]
     rebuild_s: float
     restore_s: float
     journal_mb: float
@@ -87,9 +89,10 @@ class Day:
             "tower_frames": self.encoded,
             "consolidations": self.consolidations,
             "watch_s": self.watch_s,
-            "resident_hour_1_mb": self.resident_hour_1_mb,
-            "resident_hour_24_mb": self.resident_hour_24_mb,
-            "resident_growth_mb": self.resident_hour_24_mb - self.resident_hour_1_mb,
+            "resident_hour_1_mb": self.resident_mb[0],
+            "resident_hour_24_mb": self.resident_mb[1],
+            "resident_growth_mb": self.resident_mb[1] - self.resident_mb[0],
+            "kv_cache_growth_mb": self.cached_mb[1] - self.cached_mb[0],
             "rebuild_s": self.rebuild_s,
             "restore_s": self.restore_s,
             "journal_mb": self.journal_mb,
@@ -114,17 +117,17 @@ def measure(runs: int | None = None, *, seconds: int = SECONDS, clips: int | Non
     with tempfile.TemporaryDirectory(prefix="llama-vid-day-") as place, closing(Journal(Path(place))) as journal:
         started = time.perf_counter()
         day = _Memory(model, journal)
-        thin = _Memory(model)
-        resident = {}
+        hours: list[tuple[float, float]] = []  # resident and KV cache, after the first hour and at the end
         for second, frame in enumerate(camera.frames(0, seconds)):
             day.see(second, frame)
-            if second % THINNED == 0:
-                thin.see(second, frame)
             if second + 1 in (min(3600, seconds), seconds):
                 day.settle()
-                resident[second + 1] = _resident_mb()
-        thin.settle()
+                hours.append((_resident_mb(), day.watching.memory.cached_bytes / 1e6))
         watch_s = time.perf_counter() - started
+        thin = _Memory(model)
+        for second in range(0, seconds, THINNED):
+            thin.see(second, camera.frame(second))
+        thin.settle()
         asked = _asked(model, day.watching, thin.watching, events, questions) if questions else None
         day.watching.context.release()
         rebuild_s = _seconds(day.read)
@@ -140,8 +143,8 @@ def measure(runs: int | None = None, *, seconds: int = SECONDS, clips: int | Non
             encoded=day.encoded,
             consolidations=bank.version,
             watch_s=watch_s,
-            resident_hour_1_mb=resident[min(3600, seconds)],
-            resident_hour_24_mb=resident[seconds],
+            resident_mb=(hours[0][0], hours[-1][0]),
+            cached_mb=(hours[0][1], hours[-1][1]),
             rebuild_s=rebuild_s,
             restore_s=restore_s,
             journal_mb=journal.state.bytes / 1e6,

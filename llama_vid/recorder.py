@@ -7,7 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -91,7 +91,7 @@ class Recorder:
         began = time.perf_counter()
         entries = self.journal.restore() if self.journal is not None else []
         if entries:
-            self.bank.restore(entries)
+            self.bank.restore(replace(entry, embedding=entry.embedding.half()) for entry in entries)
             self._scene = entries[-1].scene
             watched = duration(entries[-1].end - entries[0].start)
             self.restored = f"{len(entries):,} entries ({watched}) in {time.perf_counter() - began:.1f} s"
@@ -137,7 +137,7 @@ class Recorder:
         for needed in glance.needed:
             if needed:
                 pair, embedding = next(fresh)
-                context, self._embedding = pair.context, embedding.clone()
+                context, self._embedding = pair.context, embedding.to(torch.float16, copy=True)
                 pairs.append(pair)
             else:
                 assert context is not None  # the gate lets no first frame pass

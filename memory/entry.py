@@ -14,8 +14,8 @@ class MemoryEntry:
     """What memory holds of [start, end) seconds: one token pair that stands for `frames` frames.
 
     `embedding` (E,) is the unit-length image embedding (the mean of those of a consolidated span, renormalised), used
-    to find moments. `energy` is the largest motion energy in the span, `scene` counts scene cuts from 0: tokens of
-    different scenes are never merged. `pinned` entries (alerts) are consolidated last.
+    to find moments; in 16 bits where many are held. `energy` is the largest motion energy in the span, `scene` counts
+    scene cuts from 0: tokens of different scenes are never merged. `pinned` entries (alerts) are consolidated last.
     """
 
     start: float

@@ -24,7 +24,7 @@ LONGEST_SKIP: Final = 15
 HABIT_FRAMES: Final = 200
 HABIT_SHARE: Final = 0.5
 #: Cells around those, too: the seconds of a clock always change, its minutes beside them do not.
-HABIT_MARGIN: Final = 2
+HABIT_MARGIN: Final = 3
 #: The largest part of a picture that may be passed over as habit; an on-screen clock takes 1 %, a television 5 %.
 HABIT_PART: Final = 0.12
 
