@@ -56,8 +56,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day's figures: counts, seconds, megabytes of the process and of its KV cache (after an hour, after the day), and
-    what was asked.
+    """A day's figures: counts, seconds, megabytes of the process and of its KV cache (after an hour and after the day),
+    and what was asked.
     """
 
     frames: int
