@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -77,6 +78,26 @@ def _debugging() -> bool:
 
 def main() -> None:
     """Run the command line and leave the process with its exit status."""
+    try:
+        _run()
+    except SystemExit as end:
+        _end_a_loading_model(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _end_a_loading_model(status: int) -> None:
+    """Ends the process here if a server's model is still being loaded, in a daemon thread.
+
+    The interpreter cannot end a thread that is inside torch: it would abort. The server has closed all it had open.
+    """
+    if any(thread.name == "model-loader" for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _run() -> None:
     try:
         app(prog_name="llama-vid")
     except LlamaVidError as problem:

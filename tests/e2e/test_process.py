@@ -43,11 +43,14 @@ def serving(config: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     with process:
         try:
             assert process.stderr is not None
-            line = ""
-            while " is open; " not in line:
+            said = ""
+            while " is open; " not in said:
+                # From the pipe itself: a line that a reader has in its buffer would not wake the select.
                 assert select.select([process.stderr], [], [], 60)[0], "the port did not open"
-                line = process.stderr.readline()
-                assert line, "serve ended by itself"
+                more = os.read(process.stderr.fileno(), 65_536).decode()
+                assert more, f"serve ended by itself: {said}"
+                said += more
+            (line,) = [line for line in said.splitlines() if " is open; " in line]
             yield process, line.split()[1]
         finally:
             process.kill()
