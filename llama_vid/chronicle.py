@@ -41,7 +41,7 @@ class Chronicle:
 
     def resume(self) -> None:
         """After memory was restored: what was told before is not told again."""
-        told = self._journal.told(float("-inf"), float("inf")) if self._journal is not None else []
+        told = self._journal.told(float("-inf"), float("inf"), limit=1) if self._journal is not None else []
         if told:
             starts = [entry.start for entry in self._bank.entries]
             behind = bisect_left(starts, told[-1].end - ROUNDED)
@@ -65,6 +65,17 @@ class Chronicle:
         caption = yield from self._find.captioning(entries[scene.told])
         if entries[scene.first].start > self._until:  # nobody has told it meanwhile
             self._keep(scene, entries, caption)
+
+    def note_present(self) -> None:
+        """Write the scene that is still going on to the journal as it looks now, so that a crash leaves it told; its
+        sentence replaces this when it is over.
+        """
+        if self._journal is None:
+            return
+        entries, found = self._waiting()
+        if found:
+            span = _span(found[-1], self._find.plain(entries[found[-1].told]))
+            self._journal.tell(ToldSpan(span.start, span.end, span.caption, span.motion))
 
     def spans(self, start: float, end: float) -> list[Span]:
         """The scenes that share time with [start, end], the present one included, in time order."""

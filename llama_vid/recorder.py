@@ -89,7 +89,10 @@ class Recorder:
     def restore(self) -> None:
         """Take up again what the journal remembers of an earlier run; before the first frame."""
         began = time.perf_counter()
-        entries = self.journal.restore() if self.journal is not None else []
+        entries: list[MemoryEntry] = []
+        if self.journal is not None:
+            self.journal.flush()  # a camera that was closed a moment ago
+            entries = self.journal.restore()
         if entries:
             self.bank.restore(replace(entry, embedding=entry.embedding.half()) for entry in entries)
             self._scene = entries[-1].scene

@@ -36,6 +36,8 @@ CONVERSATIONS: Final = 256
 READ_PAIRS: Final = 8
 #: Seconds after a question in which a memory is kept read even where that takes pages from one not asked for longer.
 ASKED_SECONDS: Final = 300.0
+#: How often the scene that still goes on is written to the journal: what the timeline lacks at most after a crash.
+NOTE_SECONDS: Final = 20.0
 
 
 class Session:
@@ -65,7 +67,7 @@ class Session:
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._news = asyncio.Event()  # frames came into memory that nobody rested on yet
         self._read_version, self._read_entries = recorder.bank.version, 0
-        self._asked_at = float("-inf")
+        self._asked_at = self._noted_at = float("-inf")
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -223,6 +225,9 @@ class Session:
                     if not self._over:
                         break  # more at the next frame
                     await asyncio.sleep(0.1)
+                if time.monotonic() - self._noted_at >= NOTE_SECONDS:
+                    self._noted_at = time.monotonic()
+                    await self._thread.run(Priority.REBUILD, self._chronicle.note_present)
             except Exception:  # what failed is tried again with the next frame
                 logger.exception("%s: memory could not be read or told", self.name)
 

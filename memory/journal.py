@@ -182,6 +182,10 @@ class CameraJournal:
         """Keep a JPEG picture of a time, in place of one of the same millisecond."""
         self._journal.put(Picture(self.name, seconds, jpeg, self._journal.now()))
 
+    def flush(self, timeout: float = 10) -> bool:
+        """As the journal's: what was queued can be read."""
+        return self._journal.flush(timeout)
+
     def restore(self) -> list[MemoryEntry]:
         """The bank as it was committed last, in time order, rounded to fp16; shared tensors are one object."""
         return self._journal.read(lambda db: reading.bank(db, self.name, self._journal.model), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import cast
 
 from llama_vid.chronicle import WAITING, Chronicle
@@ -11,6 +12,7 @@ from llama_vid.memory.bank import MemoryBank
 from llama_vid.memory.budget import Budget
 from llama_vid.memory.consolidation import policy
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.journal import Journal
 from tests.model.making import entry
 
 
@@ -100,3 +102,46 @@ def test_what_was_told_outlives_consolidation() -> None:
     spans = chronicle.spans(0, 1e9)
     assert [span.start for span in spans] == [50 * n for n in range(40)]
     assert len(teller.told) == 39
+
+
+def test_a_restart_goes_on_where_telling_stopped(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        bank, teller = MemoryBank(Budget.for_context(8192)), Teller()
+        chronicle = Chronicle(bank, cast(Finder, teller), journal.camera("front"))
+        for second in range(22):
+            bank.append(entry(second, scene=second // 5))
+        list(chronicle.telling())
+        chronicle.note_present()
+        assert [span.end for span in chronicle.spans(0, 100)] == [5, 10, 15, 20, 22]
+    with Journal(tmp_path) as journal:
+        again = MemoryBank(Budget.for_context(8192))
+        again.restore(bank.entries)
+        later = Chronicle(again, cast(Finder, teller), journal.camera("front"))
+        later.resume()
+        spans = later.spans(0, 100)
+        assert [(span.start, span.end) for span in spans] == [(0, 5), (5, 10), (10, 15), (15, 20), (20, 22)]
+        assert spans[-1].caption == "Plain 20."
+        again.append(entry(22, scene=5))
+        again.append(entry(23, scene=6))
+        told = len(teller.told)
+        list(later.telling())
+        assert teller.told[told:] == [22]
+        journal.flush()
+        assert [span.start for span in later.spans(0, 100)] == [0, 5, 10, 15, 20, 22, 23]
+
+
+def test_the_present_scene_is_replaced_when_it_is_over(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        bank, teller = MemoryBank(Budget.for_context(8192)), Teller()
+        front = journal.camera("front")
+        chronicle = Chronicle(bank, cast(Finder, teller), front)
+        for second in range(3):
+            bank.append(entry(second))
+        chronicle.note_present()
+        bank.append(entry(3))
+        bank.append(entry(4, scene=1))
+        list(chronicle.telling())
+        journal.flush()
+        told = front.told(0, 100)
+        assert [span.end for span in told] == [4.0]
+        assert told[0].caption.startswith("Told")
