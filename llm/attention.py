@@ -8,23 +8,24 @@ with H a multiple of G (grouped-query attention: heads of one group share keys).
 the keys alone: output (b, H, n, d) and log-sum-exp (b, H, n, 1) in float32.
 
 How a part is computed was chosen by measurement: SmolLM2-135M (30 layers, H = 9, G = 3, d = 64) in bf16 over 7,168
-keys, two cores (AMD EPYC, avx512_bf16), ms for all layers, best of several:
+keys, two cores (AMD EPYC, avx512_bf16), ms for all layers, the best of several taken in turns in one run:
 
-    queries                              1      2      8     16     32     64    256
-    flash kernel, all keys at once      23     25     48     72    128    240    884
-    flash kernel, split in 512s         19     23     42      -    141    385   1585
-    two products and a softmax          15     17     31     52     79    142    583
+    queries                              1      2      8     16     32     64    256   1344
+    flash kernel, all keys at once      19     23     43     70    126    222    815   3768
+    flash kernel, split in 512s         14     18     34     63    112    204    729      -
+    two products and a softmax          17     21     28     40     57     92    352   1728
 
-The flash kernel multiplies in tiles too small for this CPU's bf16 units; whole products reach up to twice its speed, at
+The flash kernel multiplies in tiles too small for this CPU's bf16 units; whole products reach twice its speed, at
 the price of a buffer for the scores (`Scratch`; without one the fresh memory of each call costs more than is won).
 Scores are rounded to the model's dtype there, as in transformers' eager attention; in float32 nothing is lost. Measured
 on SmolLM2 behind 2,400 tokens of text, the distance to the float32 model (KL divergence) is that of the flash kernel.
+For one or two queries, kernel calls count as much as keys (one softmax over past and own keys won nothing); on a busy
+machine the two ways change places there, so one way serves all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Final
 
 import torch
@@ -38,8 +39,6 @@ Part = tuple[Tensor, Tensor]
 
 #: Scores that are kept at once: 32 MB in bf16, 256 queries of SmolLM2 over an hour.
 SCRATCH_SCORES: Final = 2**24
-#: Rows (queries times heads of a group) up to which calling kernels takes longer than what they do, see `beside`.
-FEW_ROWS: Final = 32
 #: Columns that a log-sum-exp is read off from, see `whole`.
 PROBES: Final = 16
 
@@ -75,7 +74,8 @@ def over_parts(q: Tensor, past: Sequence[KeysValues], new: KeysValues, scratch: 
     scratch = scratch or Scratch()
     n = q.shape[2]
     # A token alone sees its own key only: the softmax of one score.
-    return beside(q, past, own(q, *new, None if n == 1 else lower(n, n, q)), scratch)
+    parts = [own(q, *new, None if n == 1 else lower(n, n, q))]
+    return mixed(parts + [whole(q, *strip, scratch) for strip in past])
 
 
 def over_joined(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor:
@@ -97,34 +97,6 @@ def lower(n: int, m: int, like: Tensor) -> Tensor:
 def bias(visible: Tensor, like: Tensor) -> Tensor:
     """A boolean mask as what is added to scores: 0 where visible, else minus infinity."""
     return torch.zeros(visible.shape, dtype=like.dtype, device=like.device).masked_fill_(~visible, float("-inf"))
-
-
-def beside(q: Tensor, past: Sequence[KeysValues], part: Part, scratch: Scratch) -> Tensor:
-    """Attention of every query over all `past` keys and what `part` was computed over, together. -> (1, H, n, d)."""
-    _, heads, n, width = q.shape
-    if heads // past[0][0].shape[1] * n > FEW_ROWS or q.device.type != "cpu":
-        return mixed([part, *(whole(q, *strip, scratch) for strip in past)])
-    # For few rows the number of kernel calls is what counts: one softmax over all strips, and one column more that
-    # stands for the part. All scores are taken relative to that one, as it is no sum of errors that even out.
-    groups = past[0][0].shape[1]
-    rows = heads // groups * n
-    stops = list(accumulate(keys.shape[2] for keys, _ in past))
-    scores = scratch.take(q, groups, rows, stops[-1] + 1)
-    folded = (q * width**-0.5).reshape(groups, rows, width)
-    spans = [
-        (scores[..., stop - keys.shape[2] : stop], keys, values)
-        for (keys, values), stop in zip(past, stops, strict=True)
-    ]
-    for span, keys, _ in spans:
-        for group in range(groups):
-            torch.mm(folded[group], keys[0, group].t(), out=span[group])
-    scores.sub_(part[1].reshape(groups, rows, 1))
-    scores[..., -1] = 0.0
-    torch.softmax(scores, dim=-1, out=scores)
-    out = part[0].reshape(groups, rows, width) * scores[..., -1:]
-    for span, _, values in spans:
-        out.baddbmm_(span, values[0])
-    return out.view(1, heads, n, width)
 
 
 def whole(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> Part:

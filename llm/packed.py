@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from llama_vid.llm.attention import Part, beside, bias, mixed, own, seen, whole
+from llama_vid.llm.attention import Part, bias, mixed, own, seen, whole
 from llama_vid.llm.cache import KVCache, Snapshot
 from llama_vid.llm.pages import KVShape
 
@@ -167,11 +167,7 @@ class PackedCache:
             some = q[:, :, span]
             cache = family.cache
             parts: list[Part] = [(own_out[:, :, span], own_lse[:, :, span])]
-            strips = cache.held(layer, family.common)
-            if family.later is None and strips:
-                outs.append(beside(some, strips, parts[0], cache.pool.scratch))
-                continue
-            parts += [whole(some, *strip, cache.pool.scratch) for strip in strips]
+            parts += [whole(some, *strip, cache.pool.scratch) for strip in cache.held(layer, family.common)]
             if family.later is not None:
                 at = 0
                 for keys, values in cache.held(layer, family.common + family.later.shape[3], family.common):
