@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.recall import Archive
-from llama_vid.llm.responder import Responder
+from llama_vid.llm.responder import ANSWER_TOKENS, Responder
 from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
@@ -25,7 +25,15 @@ class Watching:
     def __init__(self, recorder: Recorder, zone: tzinfo | None = None) -> None:
         self.recorder = recorder
         self.zone = zone
-        self.context = VideoContext(recorder.bundle.language, zone=zone, marks=recorder.bank.budget.mark_count)
+        budget = recorder.bank.budget
+        # Answers are far shorter than their share of the context: what they leave is room for new frames behind an old
+        # layout while the new one is being read.
+        self.context = VideoContext(
+            recorder.bundle.language,
+            zone=zone,
+            marks=budget.mark_count,
+            reserve=budget.prompt + budget.evidence + ANSWER_TOKENS,
+        )
 
     @property
     def entries(self) -> tuple[MemoryEntry, ...]:

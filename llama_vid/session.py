@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from datetime import UTC, tzinfo
@@ -24,6 +23,7 @@ from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.source import Source, SourceState, SourceStats, StateCallback
+from llama_vid.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,6 @@ logger = logging.getLogger(__name__)
 WAITING: Final = 16
 #: Conversations whose subject is remembered for follow-up questions.
 CONVERSATIONS: Final = 256
-#: Entries that the KV cache may lag behind: the weights are read once for all of them, and a question reads the rest
-#: itself in some 50 ms.
-READ_PAIRS: Final = 8
-#: Seconds after a question in which a memory is kept read even where that takes pages from one not asked for longer.
-ASKED_SECONDS: Final = 300.0
-#: How often the scene that still goes on is written to the journal: what the timeline lacks at most after a crash.
-NOTE_SECONDS: Final = 20.0
 
 
 class Session:
@@ -61,13 +54,11 @@ class Session:
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
-        self._intake, self._leisure = intake, leisure
+        self._intake = intake
         self._watching = Watching(recorder, zone)
         self._subjects: OrderedDict[str, str] = OrderedDict()
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
-        self._news = asyncio.Event()  # frames came into memory that nobody rested on yet
-        self._read_version, self._read_entries = recorder.bank.version, 0
-        self._asked_at = self._noted_at = float("-inf")
+        self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -83,7 +74,7 @@ class Session:
         self._tasks = [
             self._group.create_task(self._pull(), name=f"pull-{self.name}"),
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
-            self._group.create_task(self._rest(), name=f"rest-{self.name}"),
+            self._group.create_task(self._upkeep.run(), name=f"upkeep-{self.name}"),
         ]
         return self
 
@@ -150,7 +141,7 @@ class Session:
 
     async def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
         """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
-        self._asked_at = time.monotonic()
+        self._upkeep.asked()
         subject = self._subjects.get(conversation) if conversation else None
         pieces = self._responder.respond(question, self._watching, subject=subject)
         async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
@@ -208,54 +199,8 @@ class Session:
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.name)
             self._over = None in waiting
-            self._news.set()
+            self._upkeep.news(over=self._over)
             await self._tell()
-
-    async def _rest(self) -> None:
-        """Behind the frames, in idle time: memory into the KV cache, and finished scenes into the chronicle."""
-        if self.restored:
-            self._news.set()
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            try:
-                if (self._unread >= READ_PAIRS or self._over) and self._may_read:
-                    await self._read()
-                while not await self._leisure.spend(self._chronicle.telling()):
-                    if not self._over:
-                        break  # more at the next frame
-                    await asyncio.sleep(0.1)
-                if time.monotonic() - self._noted_at >= NOTE_SECONDS:
-                    self._noted_at = time.monotonic()
-                    await self._thread.run(Priority.REBUILD, self._chronicle.note_present)
-            except Exception:  # what failed is tried again with the next frame
-                logger.exception("%s: memory could not be read or told", self.name)
-
-    @property
-    def _unread(self) -> int:
-        """Entries that the KV cache does not hold yet; all of them after a consolidation."""
-        bank = self._watching.recorder.bank
-        return len(bank) - (self._read_entries if bank.version == self._read_version else 0)
-
-    @property
-    def _may_read(self) -> bool:
-        """A memory that nobody asks about takes no other's place in the KV cache."""
-        asked = time.monotonic() - self._asked_at < ASKED_SECONDS
-        return asked or self._watching.context.fits(self._watching.entries)
-
-    async def _read(self) -> None:
-        began, first = time.monotonic(), self._read_entries == 0
-        bank = self._watching.recorder.bank
-        version, entries = bank.version, bank.entries
-        async with contextlib.aclosing(
-            self._thread.iterate(Priority.REBUILD, self._watching.context.syncing(entries))
-        ) as batches:
-            async for _ in batches:
-                pass
-        self._read_version, self._read_entries = version, len(entries)
-        if first and self.restored:
-            took = time.monotonic() - began
-            logger.info("%s: the language model has read its memory again, in %.1f s of idle time", self.name, took)
 
     async def _tell(self) -> None:
         async with self._seen:
