@@ -32,6 +32,7 @@ from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
+from llama_vid.threads import beside_decoding
 
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal, Journal
@@ -105,12 +106,13 @@ class LLaMAVID:
         archive = self._archive(source.duration)
         recorder = self._recorder(journal=archive.film if archive is not None else None)
         try:
-            for frames in _batches(source, last_only=last_frame_only):
-                recorder.add(frames)
-                if archive is not None:
-                    archive.follow(len(frames))
-                if progress is not None:
-                    progress(frames[-1].seconds, source.duration)
+            with beside_decoding():
+                for frames in _batches(source, last_only=last_frame_only):
+                    recorder.add(frames)
+                    if archive is not None:
+                        archive.follow(len(frames))
+                    if progress is not None:
+                        progress(frames[-1].seconds, source.duration)
         except BaseException:
             if archive is not None:
                 archive.close()

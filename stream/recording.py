@@ -23,6 +23,9 @@ from llama_vid.stream.urls import SourceUrl
 #: A picture is repeated for this many seconds when none follows it (slides in a screen recording); longer is a gap.
 LONGEST_HOLD = 60.0
 
+#: Enough for what is left to decode; the other cores are the model's.
+DECODING_THREADS = 2
+
 #: A container may start counting anywhere, but its video starts near the rest of it; else the container is wrong.
 _LATEST_START = 10.0
 
@@ -94,8 +97,7 @@ class Recording:
         """
         context = self._stream.codec_context
         context.thread_type = "AUTO"
-        # Two decoding threads are enough for what is left to decode, and leave the other cores to the model.
-        context.thread_count = 2
+        context.thread_count = DECODING_THREADS
         for step in self._planned():
             # A picture that nothing refers to and nobody wants is not decoded at all.
             context.skip_frame = "DEFAULT" if step.wanted else "NONREF"

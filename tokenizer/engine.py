@@ -3,17 +3,19 @@
     engine = best_engine(trunk, size=260, bfloat16=True)
     grid = engine.forward(pixels)
 
-On CPUs an EfficientNet runs through oneDNN's fused convolutions (`engine_onednn.py`), three to five times as fast as
-its modules one after another; anything else, and any machine where that fails or disagrees with the modules, runs
-eagerly. What was measured before choosing, on two cores of an AMD EPYC with avx512_bf16: milliseconds a frame alone and
-in a batch of 8, and the mean cosine of a patch with the float32 modules.
+On CPUs an EfficientNet runs through oneDNN's fused convolutions (`engine_onednn.py`), twice as fast as its modules one
+after another; anything else, and any machine where that fails or disagrees with the modules, runs eagerly. What was
+measured before choosing, on two cores of an AMD EPYC with avx512_bf16 and idle threads asleep, turn about in one
+process: the fastest milliseconds a frame alone and in a batch of 8, and the mean cosine of a patch with the float32
+modules.
 
-    torch modules, bf16 autocast    25.4  10.9  0.989       ONNX Runtime 1.32, float32    7.8  9.4  1.000
-    torch modules, float32          26.5  19.5  1.000       ONNX Runtime 1.32, int8       5.3  5.2  0.95
-    fused, bf16 throughout           5.0   3.3  0.985       OpenVINO 2026.4, float32      6.9  5.8  1.000
-    fused, bf16 behind float32       5.9   4.2  0.9994      OpenVINO 2026.4, bf16         3.7  3.0  0.985
+    torch modules, bf16 autocast   17.6   9.7  0.989        ONNX Runtime 1.32, float32    7.3  8.1  1.000
+    torch modules, float32         22.4  17.3  1.000        ONNX Runtime 1.32, int8       5.3  5.2  0.95
+    fused, bf16 throughout          6.7   3.2  0.985        OpenVINO 2026.4, float32      5.4  5.3  1.000
+    fused, bf16 behind float32      7.9   5.0  0.9994       OpenVINO 2026.4, bf16         2.9  2.9  0.985
 
-OpenVINO's last millisecond would cost 180 MB, a model converted and kept in a cache, and the precision.
+OpenVINO is faster, most of all for one frame alone. It would cost 180 MB, a model converted once and kept in a cache
+beside the weights, and a second pool of threads beside torch's; what is here is torch alone, ready in 0.1 s.
 """
 
 from __future__ import annotations
