@@ -38,7 +38,7 @@ from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source, SourceState, SourceStats, StateCallback
 
 Kind = Literal["quiet", "busy"]
-COUNTS: Final[dict[Kind, tuple[int, ...]]] = {"quiet": (1, 10, 20, 30, 40), "busy": (1, 4, 8, 12)}
+COUNTS: Final[dict[Kind, tuple[int, ...]]] = {"quiet": (10, 30, 60), "busy": (4, 8, 12)}
 GOALS: Final[dict[Kind, int]] = {"quiet": 30, "busy": 8}
 SECONDS: Final = 20.0  # watched for a figure
 READ_SECONDS: Final = 10.0  # and only read

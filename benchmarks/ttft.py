@@ -7,8 +7,7 @@ a second (`filling.py`); then a model watches the camera, which takes its memory
 restart. `cold_s` is the first question, put at once: the language model has read nothing yet and reads all of memory
 for it. `first_token_s` is the median over the questions after it, each about something else. All are of the kind
 "what", whose first text is the language model's own first token; the time is taken by the asker, from the call to that
-text. The camera stands still meanwhile, but for `going_on`: there it gives a frame a second, and memory, full after an
-hour, is consolidated at the first of them, so that the cache is rebuilt behind the questions.
+text. The camera stands still meanwhile, but for `going_on`: there it gives a frame a second behind the questions.
 
 The floor is the same after one second watched: what a question costs when there is nothing to remember. The peer of
 many askers at once is the same number served one after another, in the same run.

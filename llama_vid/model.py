@@ -153,6 +153,12 @@ class LLaMAVID:
             opened, recorder, self.responder, self._thread, self._intake, self._leisure, name=name, zone=self._zone
         )
 
+    def close(self) -> None:
+        """End the model's thread; sessions must be closed before. What is loaded goes with the object."""
+        if self._thread is not None:
+            self._thread.close()
+            self._thread = None
+
     def _archive(self, seconds: float | None) -> FilmArchive | None:
         """Where a film that memory cannot hold frame by frame keeps its detail; None for one that it can."""
         held = Budget.for_context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ class Pictures:
 
     def __init__(self, journal: CameraJournal | None = None) -> None:
         self._journal = journal
+        self._lock = threading.Lock()  # kept in the model's thread, looked at from others
         self._seconds: list[float] = []
         self._data: list[bytes] = []
         self._bytes = 0
@@ -52,29 +54,33 @@ class Pictures:
             self._newest = (seconds, encoded(image))
 
     def nearest(self, seconds: float | None) -> bytes | None:
-        """The picture nearest to a time (None: the newest), or None while there is none."""
-        newest = self._newest
-        if newest is None or (seconds is not None and self._journal is not None and self._before_memory(seconds)):
-            kept = self._journal.jpeg(seconds) if self._journal is not None else None
-            if kept is not None or newest is None:
+        """The picture nearest to a time (None: the newest), or None while there is none. From any thread."""
+        with self._lock:
+            newest, times, data = self._newest, list(self._seconds), list(self._data)
+        before = seconds is not None and (not times or seconds < times[0])
+        if self._journal is not None and (newest is None or before):
+            kept = self._journal.jpeg(seconds)
+            if kept is not None:
                 return kept
-        if seconds is None or seconds >= newest[0] or not self._seconds:
-            return newest[1]
-        at = bisect_left(self._seconds, seconds)
-        near = [i for i in (at - 1, at) if 0 <= i < len(self._seconds)]
-        return self._data[min(near, key=lambda i: abs(self._seconds[i] - seconds))]
-
-    def _before_memory(self, seconds: float) -> bool:
-        return not self._seconds or seconds < self._seconds[0]
+        if newest is None or seconds is None or seconds >= newest[0] or not times:
+            return None if newest is None else newest[1]
+        at = bisect_left(times, seconds)
+        near = [i for i in (at - 1, at) if 0 <= i < len(times)]
+        return data[min(near, key=lambda i: abs(times[i] - seconds))]
 
     def _keep(self, seconds: float, data: bytes) -> None:
         self._kept = seconds
+        if self._journal is not None:
+            self._journal.picture(seconds, data)
+        with self._lock:
+            self._hold(seconds, data)
+
+    def _hold(self, seconds: float, data: bytes) -> None:
         self._seconds.append(seconds)
         self._data.append(data)
         self._bytes += len(data)
         self._newest = (seconds, data)
         if self._journal is not None:
-            self._journal.picture(seconds, data)
             while self._bytes > BYTES_BESIDE_JOURNAL and len(self._data) > 1:
                 self._seconds.pop(0)
                 self._bytes -= len(self._data.pop(0))

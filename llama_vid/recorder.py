@@ -97,7 +97,8 @@ class Recorder:
             self.bank.restore(replace(entry, embedding=entry.embedding.half()) for entry in entries)
             self._scene = entries[-1].scene
             watched = duration(entries[-1].end - entries[0].start)
-            self.restored = f"{len(entries):,} entries ({watched}) in {time.perf_counter() - began:.1f} s"
+            count = "1 entry" if len(entries) == 1 else f"{len(entries):,} entries"
+            self.restored = f"{count} ({watched}) in {time.perf_counter() - began:.1f} s"
 
     def add(self, frames: Sequence[Frame]) -> None:
         """Watch frames in time order: encode those that changed together, compress them one after another, append

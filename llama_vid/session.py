@@ -165,8 +165,9 @@ class Session:
         recorder = self._watching.recorder
         newest = self._newest
         if seconds is None and newest is not None:
-            await asyncio.to_thread(recorder.see_last, newest.image, newest.seconds)
-        return recorder.jpeg(seconds)
+            # Here and nowhere else: a second thread that computes with torch would slow the first one down.
+            await self._thread.run(Priority.FRAMES, lambda: recorder.see_last(newest.image, newest.seconds))
+        return await asyncio.to_thread(recorder.jpeg, seconds)
 
     async def _pull(self) -> None:
         try:

@@ -70,7 +70,18 @@ class Responder:
 
         `subject` stands in for a pronoun that only the conversation explains.
         """
-        began = time.perf_counter()
+        # Not a generator itself: waiting for the model's thread is part of the time to the first token.
+        return self._respond(text, watched, ingest_s, subject, cancel, time.perf_counter())
+
+    def _respond(
+        self,
+        text: str,
+        watched: Watched,
+        ingest_s: float,
+        subject: str | None,
+        cancel: Callable[[], bool],
+        began: float,
+    ) -> Iterator[AnswerPiece]:
         entries, frames = watched.entries, watched.frames  # as they are now: a camera goes on meanwhile
         start, end = (entries[0].start, entries[-1].end) if entries else (0.0, 0.0)
         question = sort_question(text, start, end, zone=watched.zone)
