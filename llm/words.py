@@ -30,7 +30,7 @@ def stretch(start: float, end: float, zone: tzinfo | None = None, *, now: float 
 
 
 def _day(seconds: float, zone: tzinfo, now: float | None) -> str:
-    """"" for the day of `now`, "yesterday", or "Mon 23 Nov"."""
+    """ "" for the day of `now`, "yesterday", or "Mon 23 Nov"."""
     if now is None:
         return ""
     date = _local(seconds, zone).date()

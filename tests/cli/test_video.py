@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ import pytest
 from llama_vid.cli import main
 from llama_vid.commands import video
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, Moment, Span, Timing, TokenUse
+from llama_vid.memory.entry import MemoryEntry
 from tests.conftest import ROOT
+from tests.model.making import entry
 
 ANSWER = Answer(
     answer="Yes. A dog runs.",
@@ -31,6 +34,13 @@ class KnownFilm:
     """A film that answers every question alike."""
 
     warnings: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[MemoryEntry, ...]:
+        """A still stretch, then a minute second by second, the oldest part of it merged."""
+        still = replace(entry(0.0, frames=7), end=7.0)
+        merged = replace(entry(7.0, frames=20, energy=0.6), end=27.0)
+        return (still, merged, *(entry(float(second), energy=0.5) for second in range(27, 70)))
 
     def ask(self, question: str) -> Answer:
         return ANSWER

@@ -187,7 +187,7 @@ def test_a_log_that_is_removed_while_in_use_loses_nothing(tmp_path: Path, make_e
 
 def aside(folder: Path) -> list[Path]:
     """The damaged databases that were moved aside."""
-    return [path for path in folder.glob("journal.db.damaged-*") if path.suffix not in ("-wal", "-shm")]
+    return [path for path in folder.glob("journal.db.damaged-*") if not path.name.endswith(("-wal", "-shm"))]
 
 
 def spoil(path: Path, at: int, length: int) -> bytes:
