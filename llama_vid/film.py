@@ -8,8 +8,9 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
+from llama_vid.llm.described import ANSWER_TOKENS
 from llama_vid.llm.recall import Archive
-from llama_vid.llm.responder import ANSWER_TOKENS, Responder
+from llama_vid.llm.responder import Responder
 from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder

@@ -36,11 +36,14 @@ class Finder:
     def __init__(self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration) -> None:
         self.language, self.scorer, self.calibration = language, scorer, calibration
         self._captions: dict[int, tuple[TokenPair, str]] = {}
+        self._stacked: tuple[Sequence[MemoryEntry], Tensor] | None = None  # embeddings of the memory asked last
 
     def scores(self, entries: Sequence[MemoryEntry], text: str) -> Tensor:
         """Smoothed z-scores (N,) of a text over N entries."""
-        embeddings = torch.stack([entry.embedding for entry in entries])
-        return smoothed(self.score(embeddings, text), [entry.start for entry in entries])
+        known = self._stacked
+        if known is None or known[0] is not entries or not isinstance(entries, tuple):  # a list may have changed
+            self._stacked = known = (entries, torch.stack([entry.embedding for entry in entries]))
+        return smoothed(self.score(known[1], text), [entry.start for entry in entries])
 
     def score(self, embeddings: Tensor, text: str) -> Tensor:
         """z-scores (N,) of a text over image embeddings (N, E)."""

@@ -2,7 +2,7 @@
 
 What a question wants decides how it is answered (DESIGN section 8): yes or no is weighed from image-text scores and
 the language model's reading of the tokens; times, counts and order are computed (`computed.py`); what, which and where
-are generated behind the memory and an evidence block of the frames that match; a summary tells the memory's scenes.
+are generated (`described.py`); a summary tells the memory's scenes.
 """
 
 from __future__ import annotations
@@ -14,31 +14,22 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import torch
-
-from llama_vid.llm import computed
+from llama_vid.llm import computed, described
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.layout import Segment, mark_text
-from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.questions import QuestionKind, sort_question
 from llama_vid.llm.recall import detailed, is_coarse, recollected
 from llama_vid.llm.scenes import Scene, scenes
-from llama_vid.llm.session import embed_segments
-from llama_vid.llm.words import duration, first_sentence, sentence
+from llama_vid.llm.words import duration, sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.scoring import SceneScorer
 
-EVIDENCE: Final = 8  # frames in an evidence block
-READ_AT_ONCE: Final = 16  # frames read again for all questions together: a quarter of a second on two cores
-SHOWN: Final = 3  # spans of evidence beside an answer
+SHOWN: Final = 3  # spans of evidence beside a yes
 TOLD: Final = 12  # scenes in a summary
-ANSWER_TOKENS: Final = 48  # longest generated answer
 UNSURE: Final = 0.15  # distance of a probability from one half within which an answer says "probably"
-NEAR_BEST: Final = 0.6  # z-scores below the best frame that still count as what an open question is about
 #: Subjects that one can see or not; others ("outdoors", "dancing") are how a scene is.
 _THING: Final = re.compile(r"(?:an?|the|any|some|two|three|someone|people)\b", re.IGNORECASE)
 #: Questions about the scene as a whole.
@@ -151,18 +142,13 @@ class Responder:
         for text in texts:
             if asked.kind not in COMPUTED and float(self.find.scores(inquiry.entries, text).max()) > self._clearly:
                 continue
-            limit = MOMENTS if asked.kind in COMPUTED else EVIDENCE
+            limit = MOMENTS if asked.kind in COMPUTED else described.EVIDENCE
             score = partial(self.find.score, text=text)
             for found in recollected(inquiry.entries, archive, score, limit):
                 if found is None:
                     yield ""
                 else:
                     inquiry.entries = found
-
-    @property
-    def _readable(self) -> int:
-        """Frames that are read again for one question: fewer when many ask at once, so that none waits for long."""
-        return max(2, EVIDENCE if self._answering <= 2 else READ_AT_ONCE // self._answering)
 
     @property
     def _clearly(self) -> float:
@@ -187,7 +173,7 @@ class Responder:
             case QuestionKind.CHANGE:
                 return self._change(inquiry)
             case _:
-                return self._what(inquiry)
+                return described.what(self.find, inquiry, lambda: self._answering)
 
     def _is_there(self, inquiry: Inquiry) -> Iterator[str]:
         asked, entries = inquiry.question, inquiry.entries
@@ -210,33 +196,6 @@ class Responder:
             longest = max(scenes(entries), key=lambda scene: scene.end - scene.start)
             told = yield from self._told(inquiry, longest)
             yield f", {'it may not be so' if unsure else 'it does not look like it'}: {told}"
-
-    def _what(self, inquiry: Inquiry) -> Iterator[str]:
-        entries, asked, model = inquiry.entries, inquiry.question, self.language
-        z = self.find.scores(entries, asked.subject or asked.text)
-        yield ""  # between two steps frames and other questions have their turn
-        best = sorted(z.topk(min(self._readable, len(entries))).indices.tolist())
-        block = inquiry.watched.reread([entries[index].start for index in best], asked.subject)
-        yield ""
-        marked: list[Segment] = [mark_text(entries[best[0]].start, zone=inquiry.watched.zone), *block] if block else []
-        suffix = question_suffix(shortened(asked.text, model.tokenize))
-        prompt = torch.cat([embed_segments(model, marked), model.embed_text(suffix)])
-        for _ in inquiry.watched.context.catching_up(inquiry.watched.entries):
-            yield ""
-        silent = True
-        # Asked before it is pulled, so that questions that come together are read together.
-        pieces = inquiry.watched.context.generate(
-            prompt, max_tokens=ANSWER_TOKENS, stop=model.line_ends, cancel=inquiry.cancel
-        )
-        yield ""
-        for piece in first_sentence(pieces):
-            silent = silent and not piece
-            yield piece
-        if silent and not inquiry.cancel():
-            yield "I cannot tell."
-        # Plain sentences beside a generated answer: the language model has had its word, and they cost nothing.
-        found = self.find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
-        yield from self.find.ground(inquiry, found, z, plain=True)
 
     def _summary(self, inquiry: Inquiry) -> Iterator[str]:
         found = scenes(inquiry.entries)

@@ -45,6 +45,7 @@ class VideoContext:
         self._front: Reading | None = None  # what questions see
         self._next: Reading | None = None  # what will replace it, if something earlier changed
         self._batch = Batch(model)
+        self._known: tuple[Sequence[MemoryEntry], Wanted] | None = None  # the layout asked for last
         self._writers = 0  # generators of syncing and catching_up that are under way
 
     @property
@@ -172,7 +173,10 @@ class VideoContext:
         return self._opened().snapshot()
 
     def _wanted(self, entries: Sequence[MemoryEntry]) -> Wanted:
-        return Wanted.of(entries, zone=self._zone, marks=self._marks)
+        known = self._known
+        if known is None or known[0] is not entries or not isinstance(entries, tuple):  # a list may have changed
+            self._known = known = (entries, Wanted.of(entries, zone=self._zone, marks=self._marks))
+        return known[1]
 
     def _tokens(self, wanted: Wanted, at: int) -> int:
         """Tokens of the segments from `at` on."""

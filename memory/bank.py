@@ -48,13 +48,16 @@ class MemoryBank:
         self.budget = budget
         self._policy = policy
         self._entries: list[MemoryEntry] = []
+        self._tuple: tuple[MemoryEntry, ...] | None = None
         self._frames = 0
         self._version = 0
 
     @property
     def entries(self) -> tuple[MemoryEntry, ...]:
-        """All entries in time order; none overlap."""
-        return tuple(self._entries)
+        """All entries in time order; none overlap. The same tuple until something changes."""
+        if self._tuple is None:
+            self._tuple = tuple(self._entries)
+        return self._tuple
 
     @property
     def last(self) -> MemoryEntry | None:
@@ -89,6 +92,7 @@ class MemoryBank:
                 f"a memory entry ends ({entry.end:g} s) before it starts ({entry.start:g} s); give frames in time order"
             )
         trimmed = None
+        self._tuple = None
         if self._entries:
             last = self._entries[-1]
             if entry.start <= last.start:
@@ -114,7 +118,7 @@ class MemoryBank:
         """
         if self._entries:
             raise LlamaVidError("a memory can be restored only before anything new was watched")
-        self._entries = list(entries)
+        self._entries, self._tuple = list(entries), None
         self._frames = sum(entry.frames for entry in self._entries)
         if len(self._entries) > self.budget.pairs:
             self._consolidate()
@@ -140,7 +144,7 @@ class MemoryBank:
                 f"the consolidation policy left {len(entries)} entries instead of at most {wanted}; "
                 "use one that always makes room"
             )
-        self._entries = list(entries)
+        self._entries, self._tuple = list(entries), None
         self._version += 1
         old, new = {id(entry) for entry in before}, {id(entry) for entry in entries}
         return (

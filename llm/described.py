@@ -1,0 +1,59 @@
+"""Answers to what, which, who and where: generated behind the memory and an evidence block of the frames that match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import torch
+
+from llama_vid.llm.evidence import Finder
+from llama_vid.llm.inquiry import Inquiry
+from llama_vid.llm.layout import Segment, mark_text
+from llama_vid.llm.prompts import question_suffix, shortened
+from llama_vid.llm.session import embed_segments
+from llama_vid.llm.words import first_sentence
+
+EVIDENCE: Final = 8  # frames in an evidence block
+READ_AT_ONCE: Final = 16  # frames read again for all questions together: a quarter of a second on two cores
+CROWD: Final = 8  # questions at once beyond which evidence is not read again but taken as memory holds it
+SHOWN: Final = 3  # spans of evidence beside an answer
+ANSWER_TOKENS: Final = 48  # longest generated answer
+NEAR_BEST: Final = 0.6  # z-scores below the best frame that still count as what the question is about
+
+
+def what(find: Finder, inquiry: Inquiry, under_way: Callable[[], int]) -> Iterator[str]:
+    """The answer in pieces; "" between two steps, where frames and other questions have their turn.
+
+    The more questions are `under_way`, the fewer frames are read again for one, so that none waits for long.
+    """
+    entries, asked, model = inquiry.entries, inquiry.question, find.language
+    z = find.scores(entries, asked.subject or asked.text)
+    yield ""
+    at_once = under_way()
+    count = max(2, EVIDENCE if at_once <= 2 else READ_AT_ONCE // at_once)
+    best = sorted(z.topk(min(count, len(entries))).indices.tolist())
+    if at_once > CROWD:
+        block = [entries[index].pair for index in best]
+    else:
+        block = inquiry.watched.reread([entries[index].start for index in best], asked.subject)
+    yield ""
+    marked: list[Segment] = [mark_text(entries[best[0]].start, zone=inquiry.watched.zone), *block] if block else []
+    suffix = question_suffix(shortened(asked.text, model.tokenize))
+    prompt = torch.cat([embed_segments(model, marked), model.embed_text(suffix)])
+    for _ in inquiry.watched.context.catching_up(inquiry.watched.entries):
+        yield ""
+    # Asked before it is pulled, so that questions that come together are read together.
+    pieces = inquiry.watched.context.generate(
+        prompt, max_tokens=ANSWER_TOKENS, stop=model.line_ends, cancel=inquiry.cancel
+    )
+    yield ""
+    silent = True
+    for piece in first_sentence(pieces):
+        silent = silent and not piece
+        yield piece
+    if silent and not inquiry.cancel():
+        yield "I cannot tell."
+    # Plain sentences beside a generated answer: the language model has had its word, and they cost nothing.
+    found = find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
+    yield from find.ground(inquiry, found, z, plain=True)
