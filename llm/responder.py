@@ -29,6 +29,7 @@ from llama_vid.tokenizer.scoring import SceneScorer
 
 SHOWN: Final = 3  # spans of evidence beside a yes
 TOLD: Final = 12  # scenes in a summary
+CLEARLY: Final = 0.15  # z-scores beyond "present" from which something is seen for certain
 UNSURE: Final = 0.15  # distance of a probability from one half within which an answer says "probably"
 #: Subjects that one can see or not; others ("outdoors", "dancing") are how a scene is.
 _THING: Final = re.compile(r"(?:an?|the|any|some|two|three|someone|people)\b", re.IGNORECASE)
@@ -139,8 +140,9 @@ class Responder:
             return
         if not any(map(is_coarse, inquiry.entries)):
             return
+        seen = self.calibration.present + CLEARLY
         for text in texts:
-            if asked.kind not in COMPUTED and float(self.find.scores(inquiry.entries, text).max()) > self._clearly:
+            if asked.kind not in COMPUTED and float(self.find.scores(inquiry.entries, text).max()) > seen:
                 continue
             limit = MOMENTS if asked.kind in COMPUTED else described.EVIDENCE
             score = partial(self.find.score, text=text)
@@ -149,11 +151,6 @@ class Responder:
                     yield ""
                 else:
                     inquiry.entries = found
-
-    @property
-    def _clearly(self) -> float:
-        """The z-score from which something is seen for certain."""
-        return self.calibration.present + UNSURE
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
         question = inquiry.question
