@@ -21,7 +21,7 @@ from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.questions import QuestionKind, sort_question
-from llama_vid.llm.recall import detailed, is_coarse, recollected
+from llama_vid.llm.recall import detailed, is_coarse, recollected, within
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.llm.words import duration, sentence
 from llama_vid.memory.entry import MemoryEntry
@@ -150,7 +150,8 @@ class Responder:
                 if found is None:
                     yield ""
                 else:
-                    inquiry.entries = found
+                    span = asked.span
+                    inquiry.entries = found if span is None else within(found, span.start, span.end)
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
         question = inquiry.question
