@@ -150,8 +150,8 @@ class Responder:
                 if found is None:
                     yield ""
                 else:
-                    span = asked.span
-                    inquiry.entries = found if span is None else within(found, span.start, span.end)
+                    first, last = inquiry.entries[0].start, inquiry.entries[-1].end
+                    inquiry.entries = within(found, first, last)  # the surroundings may reach out of a named time
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
         question = inquiry.question
