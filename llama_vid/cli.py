@@ -68,6 +68,10 @@ def options(
         # Idle worker threads sleep instead of spinning: with FFmpeg, a camera or another program beside the model on
         # two cores, spinning made a step ten times slower. Read by the OpenMP runtime when torch is imported.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        # oneDNN keeps a kernel for every shape that it meets, a thousand by default and half a megabyte each; torch
+        # keeps them once more. The model needs some three hundred.
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "400")
+        os.environ.setdefault("LRU_CACHE_CAPACITY", "400")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -30,7 +30,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 #: The keys and values of some tokens, each (1, G, m, d).
 KeysValues = tuple[Tensor, Tensor]
@@ -41,6 +41,9 @@ Part = tuple[Tensor, Tensor]
 SCRATCH_SCORES: Final = 2**24
 #: Columns that a log-sum-exp is read off from, see `whole`.
 PROBES: Final = 16
+#: Products are made over multiples of so many keys, and of so many rows of queries, see `over_past`.
+KEYS: Final = 256
+ROWS: Final = 16
 
 
 class Scratch:
@@ -75,7 +78,7 @@ def over_parts(q: Tensor, past: Sequence[KeysValues], new: KeysValues, scratch: 
     n = q.shape[2]
     # A token alone sees its own key only: the softmax of one score.
     parts = [own(q, *new, None if n == 1 else lower(n, n, q))]
-    return mixed(parts + [whole(q, *strip, scratch) for strip in past])
+    return mixed(parts + [part for strip in past for part in over_past(q, *strip, scratch)])
 
 
 def over_joined(q: Tensor, past: Sequence[KeysValues], new: KeysValues) -> Tensor:
@@ -99,6 +102,17 @@ def bias(visible: Tensor, like: Tensor) -> Tensor:
     return torch.zeros(visible.shape, dtype=like.dtype, device=like.device).masked_fill_(~visible, float("-inf"))
 
 
+def over_past(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> list[Part]:
+    """`whole`, with products of few different shapes: the last keys that fill no KEYS are left to the flash kernel.
+
+    oneDNN makes a kernel for every shape that it meets and keeps it: 0.6 MB for each number of keys, which grows with
+    every frame. A day of that was 1.7 GB.
+    """
+    even = k.shape[2] // KEYS * KEYS
+    parts = [whole(q, k[:, :, :even], v[:, :, :even], scratch)] if even else []
+    return parts if even == k.shape[2] else [*parts, own(q, k[:, :, even:], v[:, :, even:], None)]
+
+
 def whole(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> Part:
     """Every query (1, H, n, d) over every key (1, G, m, d): the many keys of a shared prefix."""
     _, heads, n, width = q.shape
@@ -106,6 +120,9 @@ def whole(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> Part:
     # Heads of one group become more queries of one head: the keys are read once for the group instead of once a head.
     folded = (q * width**-0.5).reshape(groups, -1, width)
     keys, values = k[0], v[0]
+    asked = folded.shape[1]
+    if asked > ROWS // 4:
+        folded = pad(folded, (0, 0, 0, -asked % ROWS))
     rows = folded.shape[1]
     chunks = -(-rows * groups * m // SCRATCH_SCORES)
     outs, lses = [], []
@@ -126,7 +143,7 @@ def whole(q: Tensor, k: Tensor, v: Tensor, scratch: Scratch) -> Part:
         outs.append(torch.bmm(scores, values))
         lses.append(lse)
     out, lse = (outs[0], lses[0]) if len(outs) == 1 else (torch.cat(outs, 1), torch.cat(lses, 1))
-    return out.view(1, heads, n, width), lse.view(1, heads, n, 1)
+    return out[:, :asked].reshape(1, heads, n, width), lse[:, :asked].reshape(1, heads, n, 1)
 
 
 def own(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Part:

@@ -16,7 +16,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from llama_vid.llm.attention import Part, bias, mixed, own, seen, whole
+from llama_vid.llm.attention import Part, bias, mixed, over_past, own, seen
 from llama_vid.llm.cache import KVCache, Snapshot
 from llama_vid.llm.pages import KVShape
 
@@ -167,7 +167,8 @@ class PackedCache:
             some = q[:, :, span]
             cache = family.cache
             parts: list[Part] = [(own_out[:, :, span], own_lse[:, :, span])]
-            parts += [whole(some, *strip, cache.pool.scratch) for strip in cache.held(layer, family.common)]
+            for strip in cache.held(layer, family.common):
+                parts += over_past(some, *strip, cache.pool.scratch)
             if family.later is not None:
                 at = 0
                 for keys, values in cache.held(layer, family.common + family.later.shape[3], family.common):
