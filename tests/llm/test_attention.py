@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from llama_vid.llm import attention
-from llama_vid.llm.attention import Scratch, lower, mixed, over_joined, over_parts, own, seen, whole
+from llama_vid.llm.attention import KEYS, Scratch, lower, mixed, over_joined, over_parts, over_past, own, seen, whole
+from llama_vid.llm.decoder import projected
 
 
 def keys(count: int, generator: torch.Generator, scale: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -73,3 +74,42 @@ def test_own_keys_by_either_way(new: int) -> None:
     for mask in (None, lower(new, 12, q), lower(new, 12, q).repeat(3, 1, 1, 1)):
         for one, other in zip(own(q, k, v, mask), seen(q, k, v, mask), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 5, 6, 40])
+@pytest.mark.parametrize("count", [1, KEYS - 1, KEYS, KEYS + 1, 3 * KEYS + 7])
+def test_a_long_past_in_products_of_few_shapes_is_the_whole(queries: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(count)
+    q, (k, v) = torch.randn(1, 6, queries, 16, generator=generator), keys(count, generator)
+    together = mixed(over_past(q, k, v, Scratch()))
+    torch.testing.assert_close(together, whole(q, k, v, Scratch())[0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_growing_past_meets_few_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # oneDNN keeps a kernel of half a megabyte for every shape that a product has.
+    shapes: set[tuple[torch.Size, torch.Size]] = set()
+    product = torch.mm
+
+    def noted(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+        shapes.add((a.shape, b.shape))
+        return product(a, b, out=out)
+
+    monkeypatch.setattr(attention.torch, "mm", noted)
+    generator = torch.Generator().manual_seed(0)
+    k, v = keys(4 * KEYS, generator)
+    for count in range(1, 4 * KEYS, 7):
+        q = torch.randn(1, 6, 1 + count % 20, 16, generator=generator)
+        over_past(q, k[:, :, :count], v[:, :, :count], Scratch())
+    assert 0 < len(shapes) <= 3 * 6
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 8, 31, 33, 48, 50])
+def test_rows_that_are_added_for_the_shape_are_taken_away_again(rows: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    x = torch.randn(1, rows, 64, generator=generator).bfloat16()
+    weight, bias = torch.randn(96, 64, generator=generator).bfloat16(), torch.randn(96, generator=generator).bfloat16()
+    found = projected(x, weight, bias)
+    assert found.shape == (1, rows, 96)
+    torch.testing.assert_close(
+        found.float(), torch.nn.functional.linear(x.float(), weight.float(), bias.float()), rtol=2e-2, atol=0.2
+    )
