@@ -42,8 +42,8 @@ SCRATCH_SCORES: Final = 2**24
 #: Columns that a log-sum-exp is read off from, see `whole`.
 PROBES: Final = 16
 #: Products are made over multiples of so many keys, and of so many rows of queries, see `over_past`.
-KEYS: Final = 256
-ROWS: Final = 16
+KEYS: Final = 512
+ROWS: Final = 48
 
 
 class Scratch:

@@ -14,6 +14,8 @@ https://arxiv.org/abs/2312.07104.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import weakref
 from collections import deque
@@ -96,7 +98,7 @@ class PagePool:
     @property
     def used(self) -> int:
         """Pages that caches hold."""
-        self._settle()
+        self.settle()
         return self._used
 
     @property
@@ -120,7 +122,7 @@ class PagePool:
 
         Raises LlamaVidError if all are in use and no holder can be released.
         """
-        self._settle()
+        self.settle()
         while self._used >= self._page_limit or (page := self._free(behind)) is None:
             self._make_room()
         self._uses[page] = 1
@@ -174,8 +176,8 @@ class PagePool:
         page = pages[index] + 1
         return pages[index + 1] == page and page % self._slab_pages != 0
 
-    def _settle(self) -> None:
-        """Take note of what was given back."""
+    def settle(self) -> None:
+        """Take note of what was given back; a slab without a page in use goes back to the system."""
         while self._returned:
             for page in self._returned.popleft():
                 self._uses[page] -= 1
@@ -184,6 +186,7 @@ class PagePool:
                     first = page - page % self._slab_pages
                     if not any(self._uses[first : first + self._slab_pages]):
                         self._slabs[first // self._slab_pages] = None
+                        _trim()
 
     def _free(self, behind: int | None) -> int | None:
         if behind is not None and (behind + 1) % self._slab_pages and not self._uses[behind + 1]:
@@ -205,13 +208,19 @@ class PagePool:
                 del self._holders[key]
                 before = self._used
                 holder.release()
-                self._settle()
+                self.settle()
                 if self._used < before:
                     return
         raise LlamaVidError(
             f"all {self.capacity} tokens of the KV cache are in use and none can be released now; ask again when other "
             "questions are answered, watch fewer cameras at once, or give the language model more memory"
         )
+
+
+def _trim() -> None:
+    """Have the C library give freed memory back to the system: glibc kept a slab of 189 MB (measured)."""
+    with contextlib.suppress(OSError, AttributeError):  # another system, another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _memory(device: torch.device) -> int:

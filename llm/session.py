@@ -100,6 +100,8 @@ class VideoContext:
                 # Someone else may write meanwhile (another question, newer frames): look again at what is there.
                 yield self._tokens(wanted, at)
             self._front, self._next = mine, None
+            del mine, front
+            self._model.pool.settle()  # what was replaced goes back at once
 
     def catching_up(self, entries: Sequence[MemoryEntry]) -> Generator[int, None, None]:
         """Make a question possible at once: prefill what is newer than what was read, in batches as `syncing` does.
