@@ -66,15 +66,15 @@ class Chronicle:
         if entries[scene.first].start > self._until:  # nobody has told it meanwhile
             self._keep(scene, entries, caption)
 
-    def note_present(self) -> None:
-        """Write the scene that is still going on to the journal as it looks now, so that a crash leaves it told; its
-        sentence replaces this when it is over.
+    def note(self) -> None:
+        """Write the scenes that are not told yet, the one that goes on among them, to the journal with plain sentences,
+        so that a crash leaves them told; the language model's sentences replace these.
         """
         if self._journal is None:
             return
         entries, found = self._waiting()
-        if found:
-            span = _span(found[-1], self._find.plain(entries[found[-1].told]))
+        for scene in found:
+            span = _span(scene, self._find.plain(entries[scene.told]))
             self._journal.tell(ToldSpan(span.start, span.end, span.caption, span.motion))
 
     def spans(self, start: float, end: float) -> list[Span]:

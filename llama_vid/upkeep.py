@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 READ_PAIRS: Final = 8
 #: Seconds after a question in which a memory is kept read even where that takes pages from one not asked for longer.
 ASKED_SECONDS: Final = 300.0
-#: How often the scene that still goes on is written to the journal: what the timeline lacks at most after a crash.
+#: How often scenes that are not told yet are written to the journal: what the timeline lacks at most after a crash.
 NOTE_SECONDS: Final = 20.0
 
 
@@ -68,7 +68,7 @@ class Upkeep:
             await asyncio.sleep(0.1)
         if time.monotonic() - self._noted_at >= NOTE_SECONDS:
             self._noted_at = time.monotonic()
-            await self._thread.run(Priority.REBUILD, self._chronicle.note_present)
+            await self._thread.run(Priority.REBUILD, self._chronicle.note)
 
     @property
     def _unread(self) -> int:
