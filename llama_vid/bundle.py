@@ -24,6 +24,7 @@ from llama_vid.compact import expanded
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.language import SMOLLM2, LanguageModel
+from llama_vid.memory.budget import Budget
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
 from llama_vid.tokenizer.parts import sha256_of
 from llama_vid.tokenizer.scoring import SceneScorer
@@ -46,6 +47,10 @@ class Bundle:
     language: LanguageModel
     scorer: SceneScorer
     calibration: Calibration = field(default_factory=Calibration)
+
+    def budget(self, context_tokens: int | None = None) -> Budget:
+        """How the language model's context is shared out; `context_tokens` may lower it. Raises ConfigError."""
+        return Budget.for_context(min(context_tokens or self.language.context, self.language.context))
 
     def guide(self, text: str) -> Tensor:
         """The compressor's guide (G,) of a text."""

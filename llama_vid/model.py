@@ -24,7 +24,6 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import captions
 from llama_vid.llm.evidence import READ
 from llama_vid.llm.responder import Responder
-from llama_vid.memory.budget import Budget
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.session import Session
@@ -161,10 +160,8 @@ class LLaMAVID:
 
     def _archive(self, seconds: float | None) -> FilmArchive | None:
         """Where a film that memory cannot hold frame by frame keeps its detail; None for one that it can."""
-        held = Budget.for_context(
-            min(self._context_tokens or self.bundle.language.context, self.bundle.language.context)
-        )
-        return FilmArchive() if seconds is None or seconds > held.pairs else None
+        held = self.bundle.budget(self._context_tokens).pairs
+        return FilmArchive() if seconds is None or seconds > held else None
 
     def _recorder(self, watch_for: str | None = None, journal: CameraJournal | None = None) -> Recorder:
         return Recorder(

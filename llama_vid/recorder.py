@@ -19,7 +19,6 @@ from torch import Tensor
 from llama_vid.bundle import Bundle
 from llama_vid.llm.words import duration
 from llama_vid.memory.bank import Change, MemoryBank
-from llama_vid.memory.budget import Budget
 from llama_vid.memory.consolidation import RECENT_SECONDS, policy
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.pictures import Pictures
@@ -73,8 +72,7 @@ class Recorder:
     ) -> None:
         self.bundle = bundle
         self.journal = journal
-        context = min(context_tokens or bundle.language.context, bundle.language.context)
-        self.bank = MemoryBank(Budget.for_context(context), policy(recent_minutes))
+        self.bank = MemoryBank(bundle.budget(context_tokens), policy(recent_minutes))
         self._guide = bundle.guide(watch_for) if watch_for else None
         self._state = bundle.compressor.begin(self._guide)
         self._gate = StillGate()
