@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Self
 
@@ -20,9 +21,7 @@ from llama_vid.film_archive import FilmArchive
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
-from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import captions
-from llama_vid.llm.evidence import READ
 from llama_vid.llm.responder import Responder
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
@@ -32,6 +31,7 @@ from llama_vid.stream.frame import Frame
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
 from llama_vid.threads import beside_decoding
+from llama_vid.token_route import TokenRoute
 
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal, Journal
@@ -184,18 +184,18 @@ class LLaMAVID:
             out.extend(captions(self.bundle.language, pairs, beams=beams))
         return out
 
+    @cached_property
+    def tokens(self) -> TokenRoute:
+        """Questions put to the two tokens of a frame and the language model alone."""
+        return TokenRoute(self)
+
     def yesno_tokens(self, path: str, questions: Sequence[str], *, last_frame_only: bool = False) -> list[float]:
-        """p(yes) of each question from the tokens of up to READ frames, evenly spread, and the language model alone."""
-        entries = self.open(path, last_frame_only=last_frame_only).entries
-        step = max(1, -(-len(entries) // READ))
-        pairs = [entry.pair for entry in entries[::step]]
-        return [
-            self.bundle.calibration.of_tokens(self.responder.find.margin(pairs, question)) for question in questions
-        ]
+        """p(yes) of each question from the tokens of a film alone (`tokens.yesno`)."""
+        return self.tokens.yesno(path, questions, last_frame_only=last_frame_only)
 
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         """p(yes) of each question from the language model alone, without any video."""
-        return [logistic(self.responder.find.margin([], question)) for question in questions]
+        return self.tokens.yesno_blind(questions)
 
 
 def _batches(source: FileSource, *, last_only: bool) -> Iterator[list[Frame]]:
