@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Final, cast
@@ -19,12 +20,22 @@ BENCHMARKS: Final[dict[str, str]] = {
     "cameras": "how many cameras before one is late",
     "day": "24 hours of a quiet camera",
     "recompute": "everything encoded anew for each question",
+    "tokens": "tokens a frame, an hour, a context, and what they are worth",
 }
 
 
-def run_benchmarks(name: str, *, runs: int | None = None) -> Iterator[Result]:
-    """Run one benchmark, or `all`, yielding each result as it is there. Raises ConfigError for an unknown name."""
+def run_benchmarks(name: str, *, runs: int | None = None, **options: object) -> Iterator[Result]:
+    """Run one benchmark, or `all`, yielding each result as it is there.
+
+    `options` are for those that take them; None leaves a benchmark's own default. Raises ConfigError for an unknown
+    name, or an option that the one benchmark does not take.
+    """
     if name != "all" and name not in BENCHMARKS:
         raise ConfigError(f"there is no benchmark {name!r}; known: {', '.join(BENCHMARKS)}, all")
+    given = {option: value for option, value in options.items() if value is not None}
     for each in BENCHMARKS if name == "all" else [name]:
-        yield cast(Result, import_module(f"benchmarks.{each}").measure(runs))
+        measure = import_module(f"benchmarks.{each}").measure
+        taken = {option: given[option] for option in given if option in inspect.signature(measure).parameters}
+        if name != "all" and (left := sorted(given.keys() - taken)):
+            raise ConfigError(f"the benchmark {name} takes no --{left[0]}")
+        yield cast(Result, measure(runs, **taken))

@@ -12,7 +12,7 @@ from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
 
-BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, or all."
+BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, or all."
 
 
 def _need(package: str) -> None:
@@ -76,6 +76,10 @@ def train(
 def bench(
     name: Annotated[str, typer.Argument(metavar="NAME", help=BENCH_HELP)],
     runs: Annotated[int | None, typer.Option("--runs", min=1, metavar="N", help="How often to measure.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, metavar="N", help="tokens: questions asked.")] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", metavar="FILE", help="tokens: an evaluation's results.json.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a figure of the README, with the floor measured in the same run."""
@@ -83,8 +87,10 @@ def bench(
     from benchmarks.run import run_benchmarks
     from evaluation.report import print_table
 
-    for result in run_benchmarks(name, runs=runs):
+    for result in run_benchmarks(name, runs=runs, limit=limit, results=results):
         if as_json:
             write_json(result.to_json())
+        elif (printed := getattr(result, "print_rows", None)) is not None:
+            printed()
         else:
             print_table(result)
