@@ -1,0 +1,39 @@
+"""The same questions put to every system: ours by either route, `full`, the last frame only, and no video at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from evaluation.clips import Clip
+from evaluation.model import Missing, VideoModel, full_of
+from llama_vid.errors import SourceError
+
+logger = logging.getLogger(__name__)
+
+Route = Literal["all", "tokens"]
+SYSTEMS: Final = ("llama-vid", "full", "last-frame", "blind")
+
+
+def ask(model: VideoModel, system: str, route: Route, clip: Clip, questions: Sequence[str]) -> list[str] | Missing:
+    """One system's answers to questions about a clip; Missing if the model has no such system.
+
+    Route `all` asks as a user would, `tokens` the two tokens and the language model alone. A clip that cannot be read
+    gives empty answers, which are wrong: one damaged file must not void a run.
+    """
+    path = str(clip.path)
+    try:
+        if system == "blind":
+            return model.tokens.ask_blind(questions)
+        if system == "full":
+            full = full_of(model)
+            return full if isinstance(full, Missing) else full.ask(path, questions)
+        last = system == "last-frame"
+        if route == "tokens":
+            return model.tokens.ask(path, questions, last_frame_only=last)
+        film = model.open(path, last_frame_only=last)
+        return [film.ask(question).answer for question in questions]
+    except SourceError as problem:
+        logger.warning("%s: %s", clip.path.name, problem)
+        return [""] * len(questions)
