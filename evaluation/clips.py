@@ -12,12 +12,22 @@ from llama_vid.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A video with its number in the set, its length in seconds and a one-sentence caption."""
+    """A video with its number in the set, its length in seconds and a one-sentence caption.
+
+    `kind` is what sort of video it is (film, people, sport, …); `asked` holds (question, answer) pairs about it.
+    """
 
     index: int
     path: Path
     seconds: float
     caption: str
+    kind: str = ""
+    asked: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def moments(self) -> tuple[float, float, float]:
+        """Three times, evenly spread, whose frames show what the clip is about."""
+        return (self.seconds / 6, self.seconds / 2, self.seconds * 5 / 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,14 @@ def read_clips(folder: Path) -> list[Clip]:
     source = folder / "clips.jsonl"
     for number, row in enumerate(read_lines(source), 1):
         try:
-            clip = Clip(int(row["index"]), folder / str(row["file"]), float(row["seconds"]), str(row["caption"]))
+            clip = Clip(
+                int(row["index"]),
+                folder / str(row["file"]),
+                float(row["seconds"]),
+                str(row["caption"]),
+                str(row.get("kind", "")),
+                tuple((str(pair["q"]), str(pair["a"])) for pair in row.get("qa", ())),
+            )
         except (KeyError, TypeError, ValueError) as problem:
             raise ConfigError(f"{source}:{number}: needs index, file, seconds and caption ({problem})") from None
         if not clip.path.is_file():

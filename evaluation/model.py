@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from llama_vid.errors import BundleError
 from llama_vid.llm.answer import Answer, Moment
 
 Photo = npt.NDArray[np.uint8]
@@ -44,20 +46,65 @@ class FilmLike(Protocol):
     def search(self, text: str, /, limit: int = 10) -> list[Moment]: ...
 
 
-class VideoModel(Protocol):
-    """The model under evaluation.
+class Tokens(Protocol):
+    """Questions put to the two tokens of a frame and the language model alone (`llama_vid/token_route.py`).
 
-    `yesno_tokens` gives p(yes) for each question from the two tokens a frame and the language model alone,
-    `yesno_blind` from the language model alone; `caption_photos` writes captions from the two tokens alone.
+    `yesno` gives p(yes), `ask` what is written; `drop` takes the motion or the context token away.
     """
+
+    def yesno(
+        self, path: str, questions: Sequence[str], /, *, last_frame_only: bool = False, drop: str = ""
+    ) -> list[float]: ...
+
+    def ask(
+        self, path: str, questions: Sequence[str], /, *, last_frame_only: bool = False, drop: str = ""
+    ) -> list[str]: ...
+
+    def yesno_blind(self, questions: Sequence[str], /) -> list[float]: ...
+
+    def ask_blind(self, questions: Sequence[str], /) -> list[str]: ...
+
+    def average_over(self, paths: Sequence[str], /) -> None: ...
+
+
+class Full(Protocol):
+    """The baseline with all patch tokens of a frame (`llama_vid/full_tokens.py`)."""
+
+    def yesno(self, path: str, questions: Sequence[str], /) -> list[float]: ...
+
+    def ask(self, path: str, questions: Sequence[str], /) -> list[str]: ...
+
+    def caption_photos(self, images: Sequence[Photo], /) -> list[str]: ...
+
+
+class VideoModel(Protocol):
+    """The model under evaluation. `caption_photos` writes captions from the two tokens alone."""
 
     @property
     def bundle(self) -> BundleParts: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
 
     def open(self, path: str, /, *, last_frame_only: bool = False) -> FilmLike: ...
 
     def caption_photos(self, images: Sequence[Photo], /) -> list[str]: ...
 
-    def yesno_tokens(self, path: str, questions: Sequence[str], /, *, last_frame_only: bool = False) -> list[float]: ...
 
-    def yesno_blind(self, questions: Sequence[str], /) -> list[float]: ...
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why a system has no figures: shown as a dash with this reason."""
+
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"missing": self.reason}
+
+
+def full_of(model: VideoModel) -> Full | Missing:
+    """The model's `full` baseline, or why it has none."""
+    try:
+        full: Full | None = getattr(model, "full", None)
+    except BundleError as problem:
+        return Missing(str(problem))
+    return full if full is not None else Missing("this model has no full-token baseline")

@@ -1,8 +1,8 @@
-"""`eval yesno`: is it in the video? Accuracy over `yesno.jsonl`, beside the blind language model and the last frame.
+"""`eval yesno`: is it in the video? Accuracy over `yesno.jsonl`, in four columns.
 
 Route `all` asks as a user would and reads the answer's first word; route `tokens` compares p(yes) from the two tokens a
-frame and the language model alone with one half. Calibration may have been fitted on even-numbered clips, so odd ones
-are reported apart.
+frame and the language model alone with one half, and shows beside it what is left when one of the two tokens is taken
+away. Calibration may have been fitted on even-numbered clips, so odd ones are reported apart.
 """
 
 from __future__ import annotations
@@ -13,30 +13,41 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final
 
+from evaluation.case import Case, by_kind
 from evaluation.clips import Clip, YesNo, read_yesno
-from evaluation.model import VideoModel
+from evaluation.model import Missing, VideoModel, full_of
 from evaluation.scores import accuracy, auc, spread
-from llama_vid.errors import SourceError
+from llama_vid.errors import ConfigError, SourceError
 
 logger = logging.getLogger(__name__)
 
-Route = Literal["all", "tokens"]
-SYSTEMS = ("llama-vid", "blind", "last-frame")
+SYSTEMS: Final = ("llama-vid", "full", "last-frame", "blind")
+#: On the token route: the system with a token of each pair taken away.
+ABLATIONS: Final = {"no-motion": "motion", "no-context": "context"}
+#: The most times of an answer whose frames a case names.
+LOOKED_AT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One system's answer to one question: None where it was neither yes nor no; p(yes) where there is one."""
+    """One system's answer to one question: None where it was neither yes nor no; p(yes) where there is one.
+
+    `text` is what it said, `seconds` the times that it named.
+    """
 
     said: bool | None
     probability: float | None = None
+    text: str = ""
+    seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One system's figures: shares of right answers (over all, even- and odd-numbered clips), AUC, and by concept."""
+    """One system's figures: shares of right answers (over all, even- and odd-numbered clips), AUC, by concept and by
+    kind of clip.
+    """
 
     accuracy: float | None
     even: float | None
@@ -44,6 +55,7 @@ class Figures:
     auc: float | None
     neither: int
     concepts: dict[str, float | None]
+    kinds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         figures: dict[str, Any] = {"accuracy": self.accuracy, "accuracy_even": self.even, "accuracy_odd": self.odd}
@@ -51,24 +63,34 @@ class Figures:
             figures["auc"] = self.auc
         if self.neither:
             figures["neither_yes_nor_no"] = self.neither
-        return figures
+        return figures | {"by_kind": self.kinds, "concepts": self.concepts}
 
 
 @dataclass(frozen=True, slots=True)
 class YesNoResult:
-    """The evaluation's result: the system's figures, and the baselines' in the same run."""
+    """The evaluation's result: the system's figures, the baselines' in the same run, and every case."""
 
     n: int
     clips: int
-    route: Route
+    route: str
     system: str
     figures: Figures
-    baselines: dict[str, Figures] = field(default_factory=dict)
+    baselines: dict[str, Figures | Missing] = field(default_factory=dict)
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def over_blind(self) -> float | None:
+        """Accuracy above the blind language model's."""
+        blind = self.baselines.get("blind")
+        if not isinstance(blind, Figures) or self.figures.accuracy is None or blind.accuracy is None:
+            return None
+        return self.figures.accuracy - blind.accuracy
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {"name": "yesno", "n": self.n, "clips": self.clips, "route": self.route}
         result |= {"system": self.system} | self.figures.to_json()
-        result["concepts"] = self.figures.concepts
+        if self.over_blind is not None:
+            result["over_blind"] = self.over_blind
         result["baselines"] = {name: figures.to_json() for name, figures in self.baselines.items()}
         return result
 
@@ -95,6 +117,24 @@ def measure(questions: Sequence[YesNo], verdicts: Sequence[Verdict]) -> Figures:
         auc=auc([p for p, _ in known], [label for _, label in known]) if len(known) == len(questions) else None,
         neither=sum(verdict.said is None for verdict in verdicts),
         concepts={concept: accuracy(rights) for concept, rights in sorted(by_concept.items())},
+        kinds=by_kind(cases_of(questions, verdicts, "llama-vid")),
+    )
+
+
+def cases_of(questions: Sequence[YesNo], verdicts: Sequence[Verdict], system: str) -> tuple[Case, ...]:
+    """Each question with what a system said to it."""
+    return tuple(
+        Case(
+            question.clip.kind,
+            question.clip.path,
+            question.question,
+            "yes" if question.answer else "no",
+            verdict.text or "(no answer)",
+            verdict.said == question.answer,
+            verdict.seconds or question.clip.moments,
+            system,
+        )
+        for question, verdict in zip(questions, verdicts, strict=True)
     )
 
 
@@ -102,58 +142,101 @@ def run_system(
     model: VideoModel,
     questions: Sequence[YesNo],
     system: str,
-    route: Route,
+    route: str,
     tick: Callable[[], None] = lambda: None,
-) -> list[Verdict]:
+    *,
+    drop: str = "",
+) -> list[Verdict] | Missing:
     """One system's verdicts, in the order of the questions; `tick` is called after each clip."""
+    drop = ABLATIONS.get(system, drop)
+    full = full_of(model) if system == "full" else None
+    if isinstance(full, Missing):
+        return full
     if system == "blind":
-        return [_from_probability(p) for p in model.yesno_blind([question.question for question in questions])]
+        return [from_probability(p) for p in model.tokens.yesno_blind([question.question for question in questions])]
     numbered: dict[Clip, list[int]] = defaultdict(list)
     for number, question in enumerate(questions):
         numbered[question.clip].append(number)
+    if drop == "context":
+        model.tokens.average_over([str(path) for path in _readable(model, [clip.path for clip in numbered])])
     verdicts = [Verdict(None)] * len(questions)
     for clip, numbers in numbered.items():
-        texts = [questions[number].question for number in numbers]
+        texts, path = [questions[number].question for number in numbers], str(clip.path)
+        last = system == "last-frame"
         try:
-            answers = _ask(model, str(clip.path), texts, route, last_frame_only=system == "last-frame")
+            if full is not None:
+                answers = [from_probability(p) for p in full.yesno(path, texts)]
+            elif route == "tokens":
+                answers = [
+                    from_probability(p) for p in model.tokens.yesno(path, texts, last_frame_only=last, drop=drop)
+                ]
+            else:
+                answers = _asked(model, path, texts, last_frame_only=last)
         except SourceError as problem:  # one unreadable clip must not void an hour's run; its answers count as wrong
             logger.warning("%s: %s", clip.path.name, problem)
-            answers = [Verdict(None)] * len(numbers)
+            answers = [Verdict(None, text=f"({problem})")] * len(numbers)
         for number, verdict in zip(numbers, answers, strict=True):
             verdicts[number] = verdict
         tick()
     return verdicts
 
 
-def _ask(model: VideoModel, path: str, texts: list[str], route: Route, *, last_frame_only: bool) -> list[Verdict]:
-    if route == "tokens":
-        return [_from_probability(p) for p in model.yesno_tokens(path, texts, last_frame_only=last_frame_only)]
+def _asked(model: VideoModel, path: str, texts: Sequence[str], *, last_frame_only: bool) -> list[Verdict]:
     film = model.open(path, last_frame_only=last_frame_only)
-    return [Verdict(first_word(film.ask(text).answer)) for text in texts]
+    answers = [film.ask(text) for text in texts]
+    return [Verdict(first_word(each.answer), None, each.answer, tuple(each.timestamps[:LOOKED_AT])) for each in answers]
 
 
-def _from_probability(probability: float) -> Verdict:
-    return Verdict(probability >= 0.5, probability)
+def _readable(model: VideoModel, paths: Sequence[Path]) -> list[Path]:
+    """The films that can be taken in."""
+    found = []
+    for path in paths:
+        try:
+            model.tokens.yesno(str(path), ())
+        except SourceError as problem:
+            logger.warning("%s: %s", path.name, problem)
+        else:
+            found.append(path)
+    return found
+
+
+def from_probability(probability: float) -> Verdict:
+    """A verdict from p(yes): yes from one half on."""
+    said = probability >= 0.5
+    return Verdict(said, probability, f"{'Yes' if said else 'No'} (p(yes) = {probability:.2f})")
 
 
 def evaluate_yesno(
     model: VideoModel,
     folder: Path,
     *,
-    route: Route = "all",
+    route: str = "all",
     system: str = "",
     limit: int | None = None,
+    drop: str = "",
     tick: Callable[[], None] = lambda: None,
 ) -> YesNoResult:
-    """Run the evaluation over a folder of clips; `system` measures that system alone, without baselines."""
+    """Run the evaluation over a folder of clips; `system` measures that system alone, without baselines.
+
+    `drop` takes the motion or the context token away on the token route. Raises ConfigError if `system` alone is asked
+    for and is not there.
+    """
     questions = spread(read_yesno(folder), limit)
     chosen = system or "llama-vid"
-    figures = measure(questions, run_system(model, questions, chosen, route, tick))
-    baselines: dict[str, Figures] = {}
+    found = run_system(model, questions, chosen, route, tick, drop=drop)
+    if isinstance(found, Missing):
+        raise ConfigError(f"{chosen} cannot be measured: {found.reason}")
+    cases = cases_of(questions, found, chosen)
+    baselines: dict[str, Figures | Missing] = {}
+    others = () if system else (*SYSTEMS[1:], *(ABLATIONS if route == "tokens" and not drop else ()))
+    for name in others:
+        verdicts = run_system(model, questions, name, route, tick)
+        if isinstance(verdicts, Missing):
+            baselines[name] = verdicts
+        else:
+            baselines[name] = measure(questions, verdicts)
+            cases += cases_of(questions, verdicts, name)
     if not system:
-        for name in SYSTEMS[1:]:
-            baselines[name] = measure(questions, run_system(model, questions, name, route, tick))
-        always = [Verdict(True)] * len(questions)
-        baselines["always-yes"] = measure(questions, always)
+        baselines["always-yes"] = measure(questions, [Verdict(True)] * len(questions))
     clips = len({question.clip for question in questions})
-    return YesNoResult(len(questions), clips, route, chosen, figures, baselines)
+    return YesNoResult(len(questions), clips, route, chosen, measure(questions, found), baselines, cases)

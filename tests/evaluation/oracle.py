@@ -51,6 +51,8 @@ class OracleModel:
 
     say: Callable[[str, str, bool], str] = lambda _path, _question, _last: "Yes."
     opened: list[str] = field(default_factory=list)
+    averaged: list[str] = field(default_factory=list)
+    full: OracleFull | None = None
 
     @property
     def bundle(self) -> Any:
@@ -68,8 +70,46 @@ class OracleModel:
     def caption_photos(self, images: Sequence[Photo]) -> list[str]:
         return [f"this picture shows the number {read_second(image)}" for image in images]
 
-    def yesno_tokens(self, path: str, questions: Sequence[str], *, last_frame_only: bool = False) -> list[float]:
-        return [0.9 if self.say(path, q, last_frame_only).startswith("Yes") else 0.2 for q in questions]
+    @property
+    def tokens(self) -> OracleTokens:
+        return OracleTokens(self)
+
+
+@dataclass
+class OracleTokens:
+    """The token route of an oracle: says what it says, with p(yes) 0.9 or 0.2; without a context token always no."""
+
+    model: OracleModel
+
+    def yesno(
+        self, path: str, questions: Sequence[str], *, last_frame_only: bool = False, drop: str = ""
+    ) -> list[float]:
+        said = self.ask(path, questions, last_frame_only=last_frame_only, drop=drop)
+        return [0.9 if text.startswith("Yes") else 0.2 for text in said]
+
+    def ask(self, path: str, questions: Sequence[str], *, last_frame_only: bool = False, drop: str = "") -> list[str]:
+        if drop == "context":
+            return ["No." for _ in questions]
+        return [self.model.say(path, question, last_frame_only) for question in questions]
 
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         return [0.6 for _ in questions]
+
+    def ask_blind(self, questions: Sequence[str]) -> list[str]:
+        return ["Yes." for _ in questions]
+
+    def average_over(self, paths: Sequence[str]) -> None:
+        self.model.averaged = list(paths)
+
+
+class OracleFull:
+    """A `full` baseline that says yes to everything and knows what photos show."""
+
+    def yesno(self, path: str, questions: Sequence[str]) -> list[float]:
+        return [0.7 for _ in questions]
+
+    def ask(self, path: str, questions: Sequence[str]) -> list[str]:
+        return ["Yes." for _ in questions]
+
+    def caption_photos(self, images: Sequence[Photo]) -> list[str]:
+        return [f"a picture of the number {read_second(image)}" for image in images]

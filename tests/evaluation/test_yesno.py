@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.case import Case
 from evaluation.yesno import evaluate_yesno, first_word
 from llama_vid.errors import ConfigError, SourceError
-from tests.evaluation.oracle import OracleModel
+from tests.evaluation.oracle import OracleFull, OracleModel
 
 CLIPS = [("a.mp4", 0), ("b.mp4", 1)]
 QUESTIONS = [
@@ -22,7 +23,10 @@ QUESTIONS = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    clips = [{"index": index, "file": file, "seconds": 1.0, "caption": "x"} for file, index in CLIPS]
+    clips = [
+        {"index": index, "file": file, "kind": f"kind {file[0]}", "seconds": 6.0, "caption": "x"}
+        for file, index in CLIPS
+    ]
     for file, _ in CLIPS:
         (tmp_path / file).write_bytes(b"the oracle does not read it")
     (tmp_path / "clips.jsonl").write_text("".join(json.dumps(clip) + "\n" for clip in clips))
@@ -68,8 +72,12 @@ def test_accuracy_halves_concepts_and_baselines(folder: Path) -> None:
     assert result["concepts"] == {"car": 0.5, "dog": 0.5}
     assert result["baselines"]["blind"]["accuracy"] == 0.5
     assert result["baselines"]["blind"]["auc"] == 0.5
-    assert result["baselines"]["last-frame"] == {"accuracy": 0.5, "accuracy_even": 0.5, "accuracy_odd": 0.5}
+    last = result["baselines"]["last-frame"]
+    assert (last["accuracy"], last["accuracy_even"], last["accuracy_odd"]) == (0.5, 0.5, 0.5)
+    assert result["over_blind"] == 0.0
     assert result["baselines"]["always-yes"]["accuracy"] == 0.5
+    assert result["baselines"]["full"] == {"missing": "this model has no full-token baseline"}
+    assert result["by_kind"] == {"kind a": 1.0, "kind b": 0.0}
     assert "auc" not in result
     assert model.opened == [str(folder / "a.mp4"), str(folder / "b.mp4")] * 2, "each clip is taken in once a system"
 
@@ -79,6 +87,35 @@ def test_route_tokens_uses_probabilities(folder: Path) -> None:
     assert result["route"] == "tokens"
     assert result["accuracy"] == 0.75
     assert result["auc"] == 0.75
+    assert result["baselines"]["no-motion"]["accuracy"] == 0.75
+    assert result["baselines"]["no-context"]["accuracy"] == 0.5
+
+
+def test_full_is_a_column_where_it_is_there(folder: Path) -> None:
+    result = evaluate_yesno(OracleModel(say, full=OracleFull()), folder)
+    full = result.to_json()["baselines"]["full"]
+    assert (full["accuracy"], full["auc"]) == (0.5, 0.5)
+    assert {case.system for case in result.cases} == {"llama-vid", "full", "last-frame", "blind"}
+
+
+def test_full_alone_that_is_not_there_is_one_clear_error(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="full cannot be measured: this model has no"):
+        evaluate_yesno(OracleModel(say), folder, system="full")
+
+
+def test_cases_say_what_was_asked_said_and_where_to_look(folder: Path) -> None:
+    cases = evaluate_yesno(OracleModel(say), folder, system="llama-vid").cases
+    assert [case.right for case in cases] == [True, False, True, False]
+    assert cases[1] == Case(
+        "kind b", folder / "b.mp4", "Is there a dog?", "no", "Perhaps.", False, (1.0, 3.0, 5.0), "llama-vid"
+    )
+
+
+def test_a_dropped_context_is_averaged_over_all_clips(folder: Path) -> None:
+    model = OracleModel(say)
+    result = evaluate_yesno(model, folder, route="tokens", system="llama-vid", drop="context").to_json()
+    assert result["accuracy"] == 0.5
+    assert model.averaged == [str(folder / "a.mp4"), str(folder / "b.mp4")]
 
 
 def test_a_single_system_has_no_baselines(folder: Path) -> None:
