@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 from evaluation.clips import Clip
@@ -37,3 +38,25 @@ def ask(model: VideoModel, system: str, route: Route, clip: Clip, questions: Seq
     except SourceError as problem:
         logger.warning("%s: %s", clip.path.name, problem)
         return [""] * len(questions)
+
+
+def ask_all(
+    model: VideoModel,
+    system: str,
+    route: Route,
+    asked: Sequence[tuple[Clip, str]],
+    tick: Callable[[], None] = lambda: None,
+) -> list[str] | Missing:
+    """One system's answers to (clip, question) pairs, in their order; each clip is opened once, then `tick` called."""
+    numbered: dict[Clip, list[int]] = defaultdict(list)
+    for number, (clip, _) in enumerate(asked):
+        numbered[clip].append(number)
+    answers = [""] * len(asked)
+    for clip, numbers in numbered.items():
+        found = ask(model, system, route, clip, [asked[number][1] for number in numbers])
+        if isinstance(found, Missing):
+            return found
+        for number, text in zip(numbers, found, strict=True):
+            answers[number] = text
+        tick()
+    return answers

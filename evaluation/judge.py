@@ -21,8 +21,8 @@ from typing import Final
 from evaluation.meaning import Meaning
 from evaluation.wording import COLOURS, STOP, Words, has, words_of
 
-#: MiniLM's cosine from which two answers mean the same: the lowest, in steps of 0.05, at which no mismatched pair of the
-#: shared clips passes (of 529 pairs that mean the same 78 % pass, of 892 that do not none; at 0.65 0.4 % of them).
+#: MiniLM's cosine from which two answers mean the same: the lowest, in steps of 0.05, at which no mismatched pair of
+#: the clips passes (of 529 pairs that mean the same 78 % pass, of 892 that do not none; at 0.65 0.4 % of them).
 ALIKE: Final = 0.70
 #: Forms in which an answer says what a reference says: what a paraphrase may add without a change of meaning.
 FORMS: Final = ("{}", "It is {}.", "There is {} in the video.", "I see {}.", "Probably {}.")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evaluation.asking import SYSTEMS, Route, ask
+from evaluation.asking import SYSTEMS, Route, ask_all
 from evaluation.case import Case, by_kind
 from evaluation.clips import Clip, read_clips
 from evaluation.judge import Judgement, judge
@@ -93,7 +93,7 @@ def evaluate_open(
     figures: dict[str, OpenFigures | Missing] = {}
     cases: list[Case] = []
     for name in (chosen,) if system else SYSTEMS:
-        answers = _answers(model, name, route, asked, tick)
+        answers = ask_all(model, name, route, [(item.clip, item.question) for item in asked], tick)
         if isinstance(answers, Missing):
             figures[name] = answers
             continue
@@ -124,23 +124,3 @@ def measure(asked: Sequence[Asked], verdicts: Sequence[Judgement]) -> OpenFigure
         by_key_words=accuracy([verdict.keys for verdict in verdicts]),
         by_meaning=accuracy([verdict.meaning for verdict in verdicts]),
     )
-
-
-def _answers(
-    model: VideoModel, system: str, route: Route, asked: Sequence[Asked], tick: Callable[[], None]
-) -> list[str] | Missing:
-    """A system's answers in the order of the questions; each clip is opened once."""
-    answers: list[str] = []
-    at = 0
-    while at < len(asked):
-        clip = asked[at].clip
-        end = at
-        while end < len(asked) and asked[end].clip == clip:
-            end += 1
-        found = ask(model, system, route, clip, [item.question for item in asked[at:end]])
-        if isinstance(found, Missing):
-            return found
-        answers += found
-        at = end
-        tick()
-    return answers
