@@ -22,12 +22,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llama_vid.errors import ConfigError
-from llama_vid.tokenizer.compressor import Compressor, normalised
+from llama_vid.tokenizer.compressor import BACKGROUND_RATE, Compressor, normalised
+from llama_vid.tokenizer.full import FullProjector
+from training.clips import recalled_clip, scene_clip
 from training.decoder import TrainableDecoder
 from training.feature_sets import FeatureSets
+from training.films import Films
 from training.naming import NamingLoss, word_bags
 from training.options import AlignOptions
-from training.packing import IGNORED, PAIR, Packer, Rows
+from training.packing import IGNORED, PAIR, Item, Packer, Rows
 from training.progress import Report, print_line
 from training.sampling import Photos, Sampler, Shot
 
@@ -35,11 +38,15 @@ MOST_REFUSED: Final = 50  # items in a row that fit no empty row: then none will
 
 
 class Trainer:
-    """Holds model, optimiser and clock of a run; `report` takes every line of progress."""
+    """Holds model, optimiser and clock of a run; `report` takes every line of progress.
+
+    `compressor` is what is trained to read frames: a `Compressor` (two tokens a frame), or for the baseline `full` a
+    `FullProjector` (every patch a token). `films` are rendered films, if there are any.
+    """
 
     def __init__(
         self,
-        compressor: Compressor,
+        compressor: Compressor | FullProjector,
         decoder: TrainableDecoder,
         features: FeatureSets,
         photos: Photos,
@@ -49,7 +56,10 @@ class Trainer:
         options: AlignOptions,
         out: Path,
         report: Report = print_line,
+        films: Films | None = None,
     ) -> None:
+        self.films = films
+        self.per_frame = compressor.patches if isinstance(compressor, FullProjector) else 2
         self.compressor, self.decoder, self.features = compressor, decoder, features
         self.photos, self.sampler, self.vocabulary = photos, sampler, vocabulary
         self.guides, self.options, self.out, self.report = guides, options, out, report
@@ -92,7 +102,7 @@ class Trainer:
             "warm": self.warm,
             "steps": self.step_count,
             "log": self.log,
-            "config": asdict(self.compressor.config),
+            "config": asdict(self.compressor.config) if isinstance(self.compressor, Compressor) else {},
             "rank": self.decoder.rank,
         }
         torch.save(state, fresh)
@@ -111,24 +121,36 @@ class Trainer:
             torch.manual_seed(self.options.seed + self.step_count)
 
     def tokens(self, shots: list[Shot], guide: Tensor | None = None) -> Tensor:
-        """Context and motion tokens of shots, interleaved: (2 * shots, D)."""
+        """The tokens of shots, one after another: context and motion (2 · shots, D), or all patches (P · shots, D)."""
         x = normalised(self.features.get([(s.photo, s.view) for s in shots]).float())
         noise = torch.rand(len(x), 1, 1) * 0.3  # sensor noise moves deep features; see tokenizer/change.py
         x = x + noise * torch.randn_like(x)
-        nothing = torch.zeros_like(x[0])
-        previous = torch.stack([nothing if s.previous is None else x[s.previous] for s in shots])
+        if isinstance(self.compressor, FullProjector):
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.compressor(x).float().flatten(0, 1)
+        previous, background = self._before(shots, x)
         anchors = torch.tensor([s.anchor for s in shots])
-        background = torch.stack(
-            [
-                nothing if s.previous is None else x[s.anchor] if s.anchor != i else x[s.previous]
-                for i, s in enumerate(shots)
-            ]
-        )
         energy = torch.tensor([s.energy for s in shots])
         with torch.autocast("cpu", torch.bfloat16):
             context = self.compressor.read_context(x, guide)[anchors]
             motion = self.compressor.read_motion(x - previous, x - background, energy, guide)
         return torch.stack([context.float(), motion.float()], 1).flatten(0, 1)
+
+    @staticmethod
+    def _before(shots: list[Shot], x: Tensor) -> tuple[Tensor, Tensor]:
+        """What each shot is compared with: the frame before it and the slowly moving background, as at run time."""
+        nothing = torch.zeros_like(x[0])
+        previous, background = list[Tensor](), list[Tensor]()
+        for shot in shots:
+            at = shot.previous
+            if at is None:
+                previous.append(nothing)
+                background.append(nothing)
+                continue
+            previous.append(x[at])
+            first = shots[at].previous is None
+            background.append(x[at] if first else torch.lerp(background[at], x[at], BACKGROUND_RATE))
+        return torch.stack(previous), torch.stack(background)
 
     def warm_up(self) -> None:
         """Teach both tokens to name the words of their photo's captions."""
@@ -146,7 +168,11 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = options.warm_rate * min(1.0, (steps + 1) / 50) * rate
             chosen = rng.sample(self.sampler.captioned, batch)
             shots = [Shot(p, rng.randrange(self.photos.views[p]), i, None, 1.0) for i, p in enumerate(chosen)]
-            loss: Tensor = naming(self.tokens(shots).view(batch, 2, -1), chosen)
+            tokens = self.tokens(shots).view(batch, self.per_frame, -1)
+            # Of many tokens a frame their mean is what names it.
+            loss: Tensor = naming(
+                tokens if self.per_frame == 2 else tokens.mean(1, keepdim=True).expand(-1, 2, -1), chosen
+            )
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(self.compressor.parameters(), 1.0)
@@ -159,17 +185,14 @@ class Trainer:
 
     def batch(self) -> tuple[list[Shot], Rows, Tensor | None]:
         """One step's shots and packed rows; a share of the steps reads with a guide."""
-        options, progress = self.options, self.progress
-        packer, shots = Packer(options.rows, options.length), list[Shot]()
-        clips = options.clips_first + (options.clips_last - options.clips_first) * progress
-        captions, checks = 3 if progress < 0.5 else 2, 2 if progress < 0.25 else 4
+        options = self.options
+        packer, shots = Packer(options.rows, options.length, self.per_frame), list[Shot]()
         refused = 0
         while True:
             before = len(shots)
-            if self.sampler.rng.random() < clips:
-                item = self.sampler.clip(shots, checks=4)
-            else:
-                item = self.sampler.photo(shots, captions=captions, checks=checks, others=2)
+            item = self._item(shots)
+            if options.most_frames:
+                item = thinned(item, options.most_frames)
             if not packer.add(item):
                 del shots[before:]
                 refused += 1
@@ -180,11 +203,25 @@ class Trainer:
                         f"length {options.length} holds no item of memory and questions; give longer rows"
                     )
         guide = None
-        if self.sampler.rng.random() < options.guided:
+        if self.per_frame == 2 and self.sampler.rng.random() < options.guided:
             guide = self.guides[torch.randint(len(self.guides), (len(shots),))]
             for i, s in enumerate(shots):
                 guide[i] = guide[s.anchor]
         return shots, packer.finish(), guide
+
+    def _item(self, shots: list[Shot]) -> Item:
+        """One memory with its questions, of the kinds that are due."""
+        options, progress, rng = self.options, self.progress, self.sampler.rng
+        clips = options.clips_first + (options.clips_last - options.clips_first) * progress
+        draw = rng.random()
+        if self.films is not None and draw < options.films:
+            return self.films.item(self.sampler, shots)
+        if rng.random() >= clips:
+            captions, checks = 3 if progress < 0.5 else 2, 2 if progress < 0.25 else 4
+            return self.sampler.photo(shots, captions=captions, checks=checks, others=2)
+        if rng.random() < options.recalled:
+            return recalled_clip(self.sampler, shots)
+        return scene_clip(self.sampler, shots, checks=4)
 
     def loss(self, shots: list[Shot], rows: Rows, guide: Tensor | None, decoder: Callable[..., Tensor]) -> Tensor:
         """The weighted mean cross-entropy of the rows' labels."""
@@ -220,7 +257,11 @@ class Trainer:
             if first:
                 began, start, first = time.monotonic(), self.elapsed, False  # compiling is not training
             self.elapsed = start + time.monotonic() - began
-            window = [window[0] + loss.item(), window[1] + 1, window[2] + int((rows.ids == PAIR).sum()) / 2]
+            window = [
+                window[0] + loss.item(),
+                window[1] + 1,
+                window[2] + int((rows.ids == PAIR).sum()) / self.per_frame,
+            ]
             if self.step_count % options.report_steps == 0:
                 mean = round(window[0] / window[1], 4)
                 self.log.append({"step": self.step_count, "seconds": round(self.elapsed), "loss": mean})
@@ -230,6 +271,16 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
         self.save()
+
+
+def thinned(item: Item, most: int) -> Item:
+    """An item whose memory holds at most `most` of its frames, evenly spread (many tokens leave no room for more)."""
+    places = [at for at, token in enumerate(item.prefix) if token < 0]
+    if len(places) <= most:
+        return item
+    kept = {places[round(i * (len(places) - 1) / (most - 1))] for i in range(most)}
+    prefix = [token for at, token in enumerate(item.prefix) if token >= 0 or at in kept]
+    return Item(prefix, item.segments)
 
 
 def cosine(progress: float, floor: float) -> float:

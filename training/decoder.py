@@ -7,11 +7,14 @@ Source: Hu et al. 2021, LoRA, https://arxiv.org/abs/2106.09685.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from llama_vid.errors import ConfigError
 
 PROJECTIONS = {
     "q_proj": "self_attn",
@@ -21,6 +24,14 @@ PROJECTIONS = {
     "gate_proj": "mlp",
     "up_proj": "mlp",
     "down_proj": "mlp",
+}
+
+
+GROUPS = {
+    "qkv": ("q_proj", "k_proj", "v_proj"),
+    "o": ("o_proj",),
+    "gate_up": ("gate_proj", "up_proj"),
+    "down": ("down_proj",),
 }
 
 
@@ -109,16 +120,25 @@ class TrainableDecoder(nn.Module):
         """The deltas by the names that `LanguageModel.apply_lora` takes; the scale is 1."""
         out: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers):
-            groups = {
-                "qkv": ("q_proj", "k_proj", "v_proj"),
-                "o": ("o_proj",),
-                "gate_up": ("gate_proj", "up_proj"),
-                "down": ("down_proj",),
-            }
-            for attribute, names in groups.items():
+            for attribute, names in GROUPS.items():
                 linear = getattr(layer, attribute)
                 for row, name in enumerate(names):
                     stem = f"layers.{index}.{PROJECTIONS[name]}.{name}"
                     out[f"{stem}.lora_A"] = linear.a.detach()[row * self.rank : (row + 1) * self.rank].clone()
                     out[f"{stem}.lora_B"] = linear.b[row].detach().clone()
         return out
+
+    def load_lora(self, tensors: Mapping[str, Tensor]) -> None:
+        """Start from deltas as `lora_tensors` gives them. Raises ConfigError if they are of another shape."""
+        own = self.lora_tensors()
+        wrong = [key for key, value in own.items() if key not in tensors or tensors[key].shape != value.shape]
+        if wrong:
+            raise ConfigError(f"the deltas to start from do not fit this recipe's rank or model ({wrong[0]})")
+        with torch.no_grad():
+            for index, layer in enumerate(self.layers):
+                for attribute, names in GROUPS.items():
+                    linear = getattr(layer, attribute)
+                    for row, name in enumerate(names):
+                        stem = f"layers.{index}.{PROJECTIONS[name]}.{name}"
+                        linear.a[row * self.rank : (row + 1) * self.rank] = tensors[f"{stem}.lora_A"]
+                        linear.b[row].copy_(tensors[f"{stem}.lora_B"])

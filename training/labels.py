@@ -1,11 +1,13 @@
 """Which concepts a photo shows: from its captions, the tower's ImageNet classifier, and the image-text head.
 
 Captions leave most of what they could name unsaid, so "not named" alone is no "no": a concept counts as absent only
-where the classifier is sure of none of its classes and the image-text score is low against photos in which it is named.
+where the classifier is sure of none of its classes and the image-text score is low against photos in which it is named
+(not so low for what captions hardly ever leave out).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +16,16 @@ import numpy.typing as npt
 from training.concepts import CONCEPTS, named_in
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+#: What five captions hardly leave unsaid: of these, photos that look a little like it are the hard "no"s.
+SALIENT = frozenset(
+    re.findall(
+        r"\w+",
+        "dog cat bird horse bear animal person child baby crowd car truck bus train bicycle motorcycle boat guitar "
+        "instrument umbrella skateboard snowboard surfboard snow ocean fire swim climb sport dance music sing cook hug "
+        "fight",
+    )
+)
+LOW, LOW_SALIENT = 0.15, 0.5  # score quantiles of the photos that show a concept, below which it may be absent
 CLASS_SURE, CLASS_NONE = 0.5, 0.05  # summed probability of a concept's ImageNet classes
 PROMPTS = {
     "thing": ("There is {x} in the photo .", "A photo of {x} .", "{x}"),
@@ -49,7 +61,7 @@ def concept_labels(
         )
         positives = known_scores[known] if known.sum() >= 10 else known_scores
         high = np.quantile(positives, sure) if known.sum() >= 10 else np.inf
-        low = np.quantile(positives, 0.15)
+        low = np.quantile(positives, LOW_SALIENT if reference is None and concept.name in SALIENT else LOW)
         present = named[:, column] | (mass > CLASS_SURE)
         if reference is not None:
             present |= scores[:, column] > high

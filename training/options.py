@@ -9,9 +9,11 @@ from dataclasses import dataclass
 class AlignOptions:
     """The recipe of one run. `seconds` of language-model steps after `warm_seconds` of warm start.
 
-    A step fills `rows` rows of `length` slots. `clips_first` and `clips_last` are the share of synthetic clips at the
-    start and the end, between which it grows; `guided` the share of steps that read with a guide. `compiled` fuses the
-    decoder's step with torch.compile, which takes a while before the first step.
+    A step fills `rows` rows of `length` slots. `clips_first` and `clips_last` are the share of clips made of photos at
+    the start and the end, between which it grows; `recalled` the share of those that end in an evidence block; `films`
+    the share of rendered films, where there are any; `most_frames` how many frames a memory may hold (0: any number);
+    `guided` the share of steps that read with a guide. `compiled` fuses the decoder's step with torch.compile, which
+    takes a while before the first step.
     """
 
     seconds: float
@@ -28,6 +30,9 @@ class AlignOptions:
     warm_batch: int = 128
     clips_first: float = 0.15
     clips_last: float = 0.45
+    recalled: float = 0.25
+    films: float = 0.2
+    most_frames: int = 0
     guided: float = 0.2
     report_steps: int = 20
     compiled: bool = True

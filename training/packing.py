@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 IGNORED = -1
-PAIR = -2  # in `ids`: a slot that a token pair's half fills
+PAIR = -2  # in `ids`: a slot that one of a frame's tokens fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Item:
 class Rows:
     """R packed rows of N slots: token ids (PAIR where a pair's half goes), positions, additive attention mask, labels.
 
-    `slots` (K, 2) are the (row, column) of the pair halves and `frames` (K,) the rows of the halves' table (2·frame for
-    the context token, 2·frame + 1 for the motion token).
+    `slots` (K, 2) are the (row, column) of the frames' tokens and `frames` (K,) the rows of the tokens' table (with two
+    a frame: 2·frame for the context token, 2·frame + 1 for the motion token).
     """
 
     ids: Tensor
@@ -53,17 +53,16 @@ class Rows:
 
 
 class Packer:
-    """Fills rows with items until the next one does not fit."""
+    """Fills rows with items until the next one does not fit; `per_frame` tokens stand for a frame."""
 
-    def __init__(self, rows: int, length: int) -> None:
-        self.rows, self.length = rows, length
+    def __init__(self, rows: int, length: int, per_frame: int = 2) -> None:
+        self.rows, self.length, self.per_frame = rows, length, per_frame
         self._items: list[list[Item]] = [[] for _ in range(rows)]
         self._used = [0] * rows
 
-    @staticmethod
-    def size(item: Item) -> int:
+    def size(self, item: Item) -> int:
         """Slots that an item takes."""
-        prefix = sum(2 if token < 0 else 1 for token in item.prefix)
+        prefix = sum(self.per_frame if token < 0 else 1 for token in item.prefix)
         return prefix + sum(len(s.suffix) + len(s.target) - 1 for s in item.segments)
 
     def add(self, item: Item) -> bool:
@@ -95,10 +94,10 @@ class Packer:
                         ids[row, at] = token
                         at += 1
                         continue
-                    for half in (0, 1):
+                    for part_of_frame in range(self.per_frame):
                         ids[row, at] = PAIR
                         slots.append((row, at))
-                        frames.append(2 * ~token + half)
+                        frames.append(self.per_frame * ~token + part_of_frame)
                         at += 1
                 prefix_end = at
                 positions[row, begin:at] = torch.arange(at - begin)

@@ -6,7 +6,7 @@ import random
 import re
 from typing import Final
 
-from training.concepts import Concept
+from training.concepts import CONCEPTS, Concept
 
 _THING: Final = (
     "Is there {x} in the video?",
@@ -45,7 +45,34 @@ _DOING = re.compile(
     r"(dogs?|man|men|woman|women|boys?|girls?|child|children|people|person|player|baby|cat|horse|bird)"
     r"(?: \w+ \w+ (?:shirt|jacket|hat|dress|coat))?(?: is| are)? (\w+ing\b.*?)\s*\.?$"
 )
+_PLURAL: Final = ("men", "women", "people", "children")
 _WEARING = re.compile(r"\b(man|woman|boy|girl|child|person|baby)\b[^,.]*?\bwearing ((?:an? )?(?:\w+ ){0,2}\w+)")
+
+
+_MISSING_THING: Final = (
+    "What colour is the {x}?",
+    "Where is the {x}?",
+    "What is the {x} doing?",
+    "What does the {x} look like?",
+    "When does the {x} appear?",
+    "Which way does the {x} move?",
+)
+_MISSING_ACT: Final = ("Who is {x}?", "Where is the person who is {x}?", "What does the one who is {x} wear?")
+
+
+def not_there(concept: Concept, rng: random.Random) -> tuple[str, str] | None:
+    """A question that takes a concept for granted which is not there, and the answer; None where none can be asked."""
+    if concept.kind == "act":
+        return rng.choice(_MISSING_ACT).format(x=concept.phrase), f"I do not see anyone {concept.phrase}."
+    if concept.kind == "thing" and (noun := re.fullmatch(r"(?:an?|the) (\w+(?: \w+)?)", concept.phrase)):
+        return rng.choice(_MISSING_THING).format(x=noun[1]), f"I do not see {concept.phrase}."
+    return None
+
+
+def denials() -> set[str]:
+    """Every answer that `not_there` gives."""
+    rng = random.Random(0)
+    return {found[1] for concept in CONCEPTS if (found := not_there(concept, rng)) is not None}
 
 
 def tidy(caption: str) -> str:
@@ -72,10 +99,13 @@ def open_questions(caption: str) -> list[tuple[str, str]]:
     if found := _NUMBER.search(low):
         out.append((f"How many {found[2]} are there?", found[1].capitalize() + "."))
     if found := _DOING.match(low):
-        verb = "are" if found[1] in ("men", "women", "people", "children") or found[1].endswith("s") else "is"
+        verb = "are" if found[1] in _PLURAL or found[1].endswith("s") else "is"
         out.append((f"What {verb} the {found[1]} doing?", found[2].capitalize() + "."))
-    if found := _PLACE_IN.search(low):
-        out.append(("Where is this?", found[1].capitalize() + "."))
+    if place := _PLACE_IN.search(low):
+        out.append(("Where is this?", place[1].capitalize() + "."))
+        if found := _DOING.match(low):
+            verb = "are" if found[1] in _PLURAL or found[1].endswith("s") else "is"
+            out.append((f"Where {verb} the {found[1]}?", place[1].capitalize() + "."))
     if found := _WEARING.search(low):
         out.append((f"What is the {found[1]} wearing?", found[2].capitalize() + "."))
     return out

@@ -66,7 +66,11 @@ class Labels(Stage):
 
 
 class Align(Stage):
-    """Stages 1 and 2: see `AlignOptions`. `words` random words join the captions' in the training vocabulary."""
+    """Stages 1 and 2: see `AlignOptions`. `words` random words join the captions' in the training vocabulary.
+
+    `tokens` says what is trained: pairs, or the baseline `full` (written to `full.pt`). `init` is a bundle whose
+    weights the run starts from, null starts anew. `synthetic` is a folder of rendered films.
+    """
 
     stage: Literal["align"]
     seeds: Annotated[list[int], Field(min_length=1)]
@@ -84,6 +88,12 @@ class Align(Stage):
     warm_batch: PositiveInt = 128
     clips_first: Share = 0.15
     clips_last: Share = 0.45
+    recalled: Share = 0.25
+    films: Share = 0.2
+    most_frames: Annotated[int, Field(ge=0)] = 0
+    tokens: Literal["pair", "full"] = "pair"
+    init: str | None = None
+    synthetic: Path | None = None
     guided: Share = 0.2
     report_steps: PositiveInt = 20
     compiled: bool = True

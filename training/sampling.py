@@ -1,7 +1,7 @@
-"""What one training step shows: photos as memories of one frame, and synthetic clips of several scenes made of photos.
+"""What one training step shows: photos as memories of one frame, and what is asked about them.
 
-A clip is a list of shots: frames (photo, view, how much changed), some held still, some shaken between crops of the
-photo, with cuts between scenes. Questions about it have exact answers, because it was made from known parts.
+`clips.py` makes memories of several scenes out of photos, `films.py` out of rendered films. Questions have exact
+answers, because everything is made from known parts.
 """
 
 from __future__ import annotations
@@ -16,20 +16,7 @@ import numpy.typing as npt
 from training.concepts import CONCEPTS
 from training.labels import ABSENT, PRESENT
 from training.packing import Item, Segment
-from training.qa import WHAT, open_questions, tidy, yes_no
-
-SUMMARY = (
-    "What has happened so far?",
-    "What happened in the video?",
-    "Summarise the video.",
-    "What happens in which order?",
-)
-FIRST = ("What happens first?", "What is shown at the start?", "What can be seen at the beginning?")
-LAST = ("What happens at the end?", "What is shown last?", "What can be seen at the end?")
-MOVING = ("Is anything moving?", "Does anything move?", "Is there any movement?")
-CHANGES = ("Does the scene change?", "Is there a cut to another scene?")
-COUNT = ("How many scenes are there?", "How many different scenes are shown?")
-NUMBERS = ("One", "Two", "Three", "Four")
+from training.qa import WHAT, not_there, open_questions, tidy, yes_no
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,58 +76,33 @@ class Sampler:
             else self.rng.randrange(len(self.photos.captions))
         )
         number = len(shots)
-        shots.append(Shot(index, self._view(index), number, None, 1.0))
-        segments = [self.segment(None, tidy(c)) for c in self._captions(index, captions)]
-        segments += self._checks([index], checks)
+        shots.append(Shot(index, self.view(index), number, None, 1.0))
+        segments = [self.segment(None, tidy(c)) for c in self.told(index, captions)]
+        segments += self.checks([index], checks)
         found = [pair for c in self.photos.captions[index] for pair in open_questions(c)]
         self.rng.shuffle(found)
         segments += [self.segment(q, a) for q, a in found[:others]]
+        if self.rng.random() < 0.4:
+            segments += self.missing([index], 1)
         if self.photos.captions[index] and self.rng.random() < 0.3:
             segments.append(self.segment(self.rng.choice(WHAT), tidy(self.rng.choice(self.photos.captions[index]))))
         return Item([*self.mark(), ~number], segments)
 
-    def clip(self, shots: list[Shot], *, checks: int) -> Item:
-        """A memory of 2–12 frames in 1–4 scenes."""
-        scenes = self.rng.choices((1, 2, 3, 4), (4, 4, 2, 1))[0]
-        chosen = [
-            self.rng.choice(self.captioned)
-            if self.rng.random() < 0.85
-            else self.rng.randrange(len(self.photos.captions))
-            for _ in range(scenes)
-        ]
-        prefix, moved = self.mark(), False
-        for index in chosen:
-            moving = self.photos.views[index] > 2 and self.rng.random() < 0.5
-            moved |= moving
-            previous: int | None = None
-            view, anchor = self._view(index), len(shots)
-            for _ in range(self.rng.randint(1, 4)):
-                number = len(shots)
-                if previous is not None and moving:
-                    view, anchor = self.rng.choice([v for v in (0, 2, 3) if v != view]), number
-                energy = (
-                    1.0 if previous is None else self.rng.uniform(0.4, 1.0) if moving else self.rng.uniform(0.0, 0.05)
-                )
-                shots.append(Shot(index, view, anchor, previous, energy))
-                prefix.append(~number)
-                previous = number
-        segments = self._checks(chosen, checks)
-        told = [self.photos.captions[i] for i in chosen]
-        if all(told):
-            lines = [tidy(self.rng.choice(captions)) for captions in told]
-            segments.append(self.segment(self.rng.choice(FIRST), lines[0]))
-            segments.append(self.segment(self.rng.choice(LAST), lines[-1]))
-            if scenes <= 3:
-                segments.append(self.segment(self.rng.choice(SUMMARY), in_order(lines)))
-        extra = [
-            (self.rng.choice(CHANGES), "Yes." if scenes > 1 else "No."),
-            (self.rng.choice(COUNT), NUMBERS[scenes - 1] + "."),
-            (self.rng.choice(MOVING), "Yes." if moved else "No."),
-        ]
-        segments += [self.segment(q, a, 2.0) for q, a in self.rng.sample(extra, 2)]
-        return Item(prefix, segments)
+    def missing(self, photos: Sequence[int], count: int) -> list[Segment]:
+        """Questions that take for granted what none of the photos shows, and answers that say so."""
+        chance = (self.photos.labels[list(photos)] == ABSENT).all(0) * self.weight
+        out: list[Segment] = []
+        while chance.sum() > 0 and len(out) < count:
+            concept = CONCEPTS[self.rng.choices(range(len(CONCEPTS)), chance)[0]]
+            found = not_there(concept, self.rng)
+            if found is None:
+                chance = chance * [other.kind != concept.kind for other in CONCEPTS]
+                continue
+            out.append(self.segment(*found))
+        return out
 
-    def _checks(self, photos: Sequence[int], count: int) -> list[Segment]:
+    def checks(self, photos: Sequence[int], count: int) -> list[Segment]:
+        """Yes/no questions, half of them with either answer."""
         labels = self.photos.labels[list(photos)]
         present, absent = (labels == PRESENT).any(0), (labels == ABSENT).all(0)
         out = []
@@ -154,17 +116,11 @@ class Sampler:
                 out.append(self.segment(question, text, 2.0))
         return out
 
-    def _captions(self, index: int, count: int) -> list[str]:
+    def told(self, index: int, count: int) -> list[str]:
+        """Some of a photo's captions."""
         captions = list(self.photos.captions[index])
         return self.rng.sample(captions, min(count, len(captions)))
 
-    def _view(self, index: int) -> int:
+    def view(self, index: int) -> int:
+        """One of a photo's views."""
         return self.rng.randrange(self.photos.views[index])
-
-
-def in_order(lines: Sequence[str]) -> str:
-    """Captions told one after another: "First, a dog runs. Then, a man climbs." """
-    if len(lines) == 1:
-        return lines[0]
-    words = ["First,", *["Then,"] * (len(lines) - 1)]
-    return " ".join(f"{word} {line[:1].lower()}{line[1:]}" for word, line in zip(words, lines, strict=True))

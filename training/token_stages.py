@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,28 +14,38 @@ from torch.nn import functional as F
 from llama_vid.errors import ConfigError
 from llama_vid.llm.language import LanguageModel
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
+from llama_vid.tokenizer.full import FullProjector
 from training.align import Trainer
 from training.decoder import TrainableDecoder
 from training.export import CARD, export_bundle
 from training.feature_sets import FeatureSets
+from training.films import Films, read_films
 from training.head_stages import concept_texts, labels_file
 from training.members import Members
 from training.options import AlignOptions
 from training.prepare import TRAIN, UNLABELLED, Photographs, require
 from training.progress import RunLog, plot_loss, read_log
-from training.qa import open_questions, tidy
+from training.qa import denials, open_questions, tidy
 from training.recipe import Align, Export
 from training.sampling import Photos, Sampler
+from training.starting import Start
 from training.texts import TextStates
 
-ANSWERS = " Yes. No. One. Two. Three. Four. First, Then,"
+ANSWERS = " Yes. No. One. Two. Three. Four. Five. Six. Seven. Eight. First, Then,"
 
 
 def vocabulary(
-    captions: Sequence[Sequence[str]], encode: Callable[[str], list[int]], end: int, size: int, extra: int
+    captions: Sequence[Sequence[str]],
+    encode: Callable[[str], list[int]],
+    end: int,
+    size: int,
+    extra: int,
+    answers: Iterable[str] = (),
 ) -> Tensor:
     """The token ids that targets are made of and `extra` others out of `size`, sorted: what the loss compares."""
     found = {*encode(ANSWERS), end}
+    for answer in (*answers, *denials()):
+        found.update(encode(" " + answer))
     for texts in captions:
         for text in texts:
             found.update(encode(" " + tidy(text)), encode(" first, then, " + tidy(text).lower()))
@@ -55,22 +65,35 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
         raise ConfigError("features, labels and photos are not of the same data; run: llama-vid train labels")
     views = [array.shape[0] for array in arrays for _ in range(array.shape[1])]
     memory = Photos(captions, np.concatenate(labels), views)
+    films = None
+    if recipe.synthetic is not None:
+        rows, made = read_films(recipe.synthetic)
+        films = Films(made, sum(array.shape[1] for array in arrays))
+        arrays.append(rows[None])
     language = LanguageModel.load()
     sampler = Sampler(memory, language.tokenize, language.eos[0], recipe.seed)
     words = vocabulary(
-        captions, language.tokenize, language.eos[0], len(language.module.model.embed_tokens.weight), recipe.words
-    )
-    compressor = Compressor(CompressorConfig())
+        captions, language.tokenize, language.eos[0], len(language.module.model.embed_tokens.weight), recipe.words,
+        films.answers() if films else (),
+    )  # fmt: skip
+    start = Start.of(recipe.init) if recipe.init else None
+    config = start.config if start else CompressorConfig()
+    full = recipe.tokens == "full"
+    compressor = FullProjector(config.patches, config.channels, config.out) if full else Compressor(config)
     members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
-    guides = F.normalize(concept_texts(members, TextStates())[:, : compressor.config.guide], dim=-1)
+    guides = F.normalize(concept_texts(members, TextStates())[:, : config.guide], dim=-1)
     own = recipe.model_dump(include=set(AlignOptions.__dataclass_fields__))
-    told = recipe.out / "align.jsonl"
-    if not (recipe.out / "align.pt").exists():
+    name = "full" if full else "align"
+    told = recipe.out / f"{name}.jsonl"
+    if not (recipe.out / f"{name}.pt").exists():
         told.unlink(missing_ok=True)  # of a run that was thrown away
-    with RunLog(told, "align", along="seconds", total=recipe.seconds) as log:
+    decoder = TrainableDecoder(language.module, recipe.rank)
+    if start:
+        start.apply(compressor, decoder)
+    with RunLog(told, name, along="seconds", total=recipe.seconds) as log:
         trainer = Trainer(
-            compressor, TrainableDecoder(language.module, recipe.rank), FeatureSets(arrays), memory, sampler, guides,
-            words, AlignOptions(**own), recipe.out / "align.pt", log,
+            compressor, decoder, FeatureSets(arrays), memory, sampler, guides, words, AlignOptions(**own),
+            recipe.out / f"{name}.pt", log, films,
         )  # fmt: skip
         try:
             trainer.resume()
@@ -87,8 +110,9 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
         curve, title = {"both tokens": points}, "Warm start: naming words"
         plots.append(plot_loss(curve, recipe.out / "warm.png", title=title, along="seconds"))
     if points := [(entry["seconds"], entry["loss"]) for entry in trainer.log]:
-        curve, title = {"captions, questions, clips": points}, "Stages 1 and 2: two tokens a frame"
-        plots.append(plot_loss(curve, recipe.out / "align.png", title=title, along="seconds"))
+        curve = {"captions, questions, clips": points}
+        title = f"Stages 1 and 2: {trainer.per_frame} tokens a frame"
+        plots.append(plot_loss(curve, recipe.out / f"{name}.png", title=title, along="seconds"))
     return {
         "steps": trainer.step_count,
         "seconds": round(trainer.elapsed),

@@ -74,7 +74,7 @@ def test_positions_go_on_from_the_prefix_and_labels_are_the_targets() -> None:
 
 
 def test_full_rows_refuse_and_the_size_is_what_is_used() -> None:
-    size = Packer.size(ITEMS[1])
+    size = Packer(1, 1).size(ITEMS[1])
     packer = Packer(2, size)
     assert packer.add(ITEMS[1])
     assert packer.add(ITEMS[1])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from tests.training.conftest import CAPTIONS, END, encode
+from training.clips import NUMBERS, in_order, recalled_clip, scene_clip
 from training.concepts import CONCEPTS, named_in
 from training.labels import ABSENT, PRESENT, UNKNOWN, concept_labels
 from training.packing import Item
 from training.qa import open_questions, tidy, yes_no
-from training.sampling import Photos, Sampler, Shot, in_order
+from training.sampling import Photos, Sampler, Shot
 
 
 def text(tokens: list[int] | tuple[int, ...]) -> str:
@@ -63,9 +65,9 @@ def test_yes_and_no_are_drawn_equally_often(sampler: Sampler) -> None:
 
 def test_clips_link_shots_and_count_their_scenes(sampler: Sampler) -> None:
     seen = set()
-    for _ in range(80):
+    for _ in range(160):
         shots: list[Shot] = []
-        item = sampler.clip(shots, checks=4)
+        item = scene_clip(sampler, shots, checks=4)
         frames = [~token for token in item.prefix if token < 0]
         assert frames == list(range(len(shots)))
         scenes = sum(shot.previous is None for shot in shots)
@@ -79,17 +81,17 @@ def test_clips_link_shots_and_count_their_scenes(sampler: Sampler) -> None:
                 assert (shot.anchor == number) == (shot.energy >= 0.4)
         for suffix, answer in asked(item):
             if "How many scenes" in suffix or "How many different scenes" in suffix:
-                assert answer.strip(" .") == ("One", "Two", "Three", "Four")[scenes - 1]
+                assert answer.strip(" .") == NUMBERS[scenes - 1]
                 seen.add(scenes)
             if "scene change" in suffix or "cut to" in suffix:
                 assert answer == (" Yes." if scenes > 1 else " No.")
-    assert seen == {1, 2, 3, 4}
+    assert {1, 2, 3, 4} < seen
 
 
 def test_a_seed_repeats_its_draws(photos: Photos) -> None:
     def drawn(seed: int) -> list[Item]:
         sampler = Sampler(photos, encode, END, seed)
-        return [sampler.clip([], checks=2) for _ in range(5)]
+        return [scene_clip(sampler, [], checks=2) for _ in range(5)]
 
     assert drawn(3) == drawn(3)
     assert drawn(3) != drawn(4)
@@ -144,3 +146,32 @@ def test_labels_from_captions_classes_and_scores() -> None:
     assert labels[15, at["cat"]] == PRESENT
     alone = concept_labels([[], []], classes[[13, 13]], scores[[18, 13]], (labels, scores))
     assert alone[:, at["dog"]].tolist() == [PRESENT, ABSENT]
+
+
+def test_what_is_missing_is_denied_and_nothing_else(sampler: Sampler, photos: Photos) -> None:
+    at = {concept.phrase: index for index, concept in enumerate(CONCEPTS) if concept.kind in ("thing", "act")}
+    denied = 0
+    for _ in range(100):
+        shots: list[Shot] = []
+        item = recalled_clip(sampler, shots) if denied % 2 else scene_clip(sampler, shots, checks=2)
+        for _, answer in asked(item):
+            if found := re.match(r" I do not see (?:anyone )?(.+)\.", answer):
+                shown = {shot.photo for shot in shots}
+                assert all(photos.labels[photo, at[found[1]]] == ABSENT for photo in shown)
+                denied += 1
+    assert denied > 10
+
+
+def test_an_evidence_block_is_what_its_questions_are_about(sampler: Sampler, photos: Photos) -> None:
+    for _ in range(60):
+        shots: list[Shot] = []
+        item = recalled_clip(sampler, shots)
+        marks = [i for i, token in enumerate(item.prefix) if token == encode("[")[0]]
+        block = {shots[~token].photo for token in item.prefix[marks[-1] :] if token < 0}
+        assert len(marks) == 2
+        assert len(block) == 1
+        told = [pair for caption in photos.captions[block.pop()] for pair in open_questions(caption)]
+        for suffix, answer in asked(item):
+            question = suffix.removeprefix("\nQuestion: ").removesuffix("\nAnswer:")
+            if not answer.startswith((" Yes", " No", " I do not see")):
+                assert (question, answer.strip()) in told
