@@ -48,6 +48,7 @@ class Bundle:
     language: LanguageModel
     scorer: SceneScorer
     calibration: Calibration = field(default_factory=Calibration)
+    folder: str = ""  # where it was loaded from
 
     def budget(self, context_tokens: int | None = None) -> Budget:
         """How the language model's context is shared out; `context_tokens` may lower it. Raises ConfigError."""
@@ -77,7 +78,7 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tensors = {
         file: _tensors(folder, file, digest)
         for file, digest in manifest["files"].items()
-        if file.endswith(".safetensors")
+        if file.endswith(".safetensors") and not file.startswith("full")  # the baseline: see full_tokens.py
     }
     try:
         heads = [tensors[file] for file in manifest["heads"]]
@@ -104,7 +105,8 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tower.to(language.device)
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
-    return Bundle(folder.name, tower, compressor, language, SceneScorer(tower, background["embeddings"]), calibration)
+    scorer = SceneScorer(tower, background["embeddings"])
+    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -19,11 +19,11 @@ SMALLEST: Final = 1 << 14  # elements: below that a tensor is not worth compacti
 ROWS, SCALE = ".int8", ".scale"
 
 
-def compacted(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Large matrices as `name.int8` and `name.scale`, everything else in float16 under its name."""
+def compacted(tensors: Mapping[str, Tensor], *, smallest: int = SMALLEST) -> dict[str, Tensor]:
+    """Matrices of at least `smallest` elements as `name.int8` and `name.scale`, everything else in float16."""
     out: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if tensor.dim() < 2 or tensor.numel() < SMALLEST:
+        if tensor.dim() < 2 or tensor.numel() < smallest:
             out[name] = tensor.to(torch.float16).contiguous()
             continue
         scale = tensor.float().abs().amax(-1, keepdim=True).clamp(min=1e-8) / 127
@@ -44,3 +44,14 @@ def expanded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif not name.endswith(SCALE):
             out[name] = tensor.float()
     return out
+
+
+def thin_deltas(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """LoRA deltas at one byte each: A (rank, in) as it is, B (out, rank) on its side, so that both have few long rows."""
+    sides = {name: tensor.T if name.endswith("lora_B") else tensor for name, tensor in lora.items()}
+    return compacted(sides, smallest=1)
+
+
+def thick_deltas(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The deltas that `thin_deltas` compacted, float32."""
+    return {name: (t.T if name.endswith("lora_B") else t).contiguous() for name, t in expanded(tensors).items()}

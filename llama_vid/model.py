@@ -34,6 +34,7 @@ from llama_vid.threads import beside_decoding
 from llama_vid.token_route import TokenRoute
 
 if TYPE_CHECKING:
+    from llama_vid.full_tokens import FullTokens
     from llama_vid.memory.journal import CameraJournal, Journal
 
 logger = logging.getLogger(__name__)
@@ -90,6 +91,13 @@ class LLaMAVID:
     def name(self) -> str:
         """The bundle's name."""
         return self.bundle.name
+
+    @cached_property
+    def full(self) -> FullTokens:
+        """The baseline with every patch token, for evaluations. Raises BundleError if the bundle has none."""
+        from llama_vid.full_tokens import FullTokens
+
+        return FullTokens.load(self.bundle)
 
     def open(
         self, path: str | PathLike[str], *, progress: Progress | None = None, last_frame_only: bool = False

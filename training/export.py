@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llama_vid.bundle import FORMAT, MANIFEST
-from llama_vid.compact import compacted
+from llama_vid.compact import compacted, thin_deltas
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
@@ -38,11 +38,13 @@ def export_bundle(
     *,
     calibration: Mapping[str, float] | None,
     card: str,
+    full: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle into the folder `out` and return its manifest.
 
     `heads` are members as stage 0 saves them (`image` and `text` state dicts), `lora_tensors` those of
-    `TrainableDecoder.lora_tensors()`, `background` (N, E) unit-length joined embeddings of ordinary photos. With
+    `TrainableDecoder.lora_tensors()`, `background` (N, E) unit-length joined embeddings of ordinary photos, `full` the
+    projector's state and the deltas of the baseline `full`. With
     `calibration` None a calibration that the folder holds already is kept; with an empty `card` so is its model card.
     Raises BundleError if the parts do not fit each other or hold numbers that are not finite.
     """
@@ -59,6 +61,9 @@ def export_bundle(
     weights["lora.safetensors"] = {key: value.half().contiguous() for key, value in lora_tensors.items()}
     weights["compressor.safetensors"] = compacted(compressor_state)
     weights["background.safetensors"] = {"embeddings": background.half().contiguous()}
+    if full is not None:
+        weights["full.safetensors"] = compacted(full[0])
+        weights["full-lora.safetensors"] = thin_deltas(full[1])
     for file, tensors in weights.items():
         _check_finite(file, tensors)
     out.mkdir(parents=True, exist_ok=True)
@@ -76,6 +81,7 @@ def export_bundle(
             "heads": [file for file in weights if file.startswith("head-")],
             "compressor": asdict(config),
             "calibration": kept,
+            **({} if full is None else {"full": {"bias": 0.0}}),
             "files": {path.name: sha256_of(path) for path in sorted(fresh.iterdir())},
         }
         (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")

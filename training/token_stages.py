@@ -129,6 +129,12 @@ def export(recipe: Export) -> dict[str, object]:
     config = CompressorConfig(**state.get("config", {}))
     decoder = TrainableDecoder(LanguageModel.load().module, state.get("rank") or rank_of(state["decoder"]))
     decoder.load_state_dict(state["decoder"])
+    full = None
+    if (recipe.out / "full.pt").is_file():
+        baseline: dict[str, Any] = torch.load(recipe.out / "full.pt", map_location="cpu", weights_only=True)
+        reader = TrainableDecoder(LanguageModel.load().module, baseline["rank"])
+        reader.load_state_dict(baseline["decoder"])
+        full = (baseline["compressor"], reader.lora_tensors())
     rng = np.random.default_rng(0)
     shown = []
     for name, count in ((UNLABELLED, recipe.photos), (TRAIN, recipe.captioned)):
@@ -142,7 +148,7 @@ def export(recipe: Export) -> dict[str, object]:
         card = plain_card(members, state)
     manifest = export_bundle(
         members.states, state["compressor"], config, decoder.lora_tensors(), members.images(np.concatenate(shown)),
-        recipe.bundle, calibration=recipe.calibration, card=card,
+        recipe.bundle, calibration=recipe.calibration, card=card, full=full,
     )  # fmt: skip
     size = sum((recipe.bundle / file).stat().st_size for file in manifest["files"])
     return {"bundle": str(recipe.bundle), "megabytes": round(size / 1e6, 1), "files": sorted(manifest["files"])}
