@@ -47,7 +47,7 @@ def expanded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def thin_deltas(lora: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """LoRA deltas at one byte each: A (rank, in) as it is, B (out, rank) on its side, so that both have few long rows."""
+    """LoRA deltas at one byte each: A (rank, in) as it is, B (out, rank) on its side, so that rows are long."""
     sides = {name: tensor.T if name.endswith("lora_B") else tensor for name, tensor in lora.items()}
     return compacted(sides, smallest=1)
 
