@@ -1,8 +1,8 @@
 """`eval absent`: questions that presuppose something, put to clips with it and to clips without.
 
 "What colour is the dog?" of a clip without a dog must be denied or refused ("I have not seen a dog"); of a clip with
-one it must not be (a false denial). What is there and what is not is known exactly: from the answers of `yesno.jsonl`, and
-from `rules.jsonl`, whose labels are complete (a clip that a rule neither holds in nor is uncertain in is one without).
+one it must not be (a false denial). What is there and what is not is known exactly: from the answers of `yesno.jsonl`
+and from `rules.jsonl`, whose labels are complete (where a rule neither holds nor is uncertain, the thing is not there).
 The same forms of questions are put to as many clips with as without.
 """
 
