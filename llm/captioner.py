@@ -22,16 +22,20 @@ PROPOSALS: Final = 5  # drawn sentences to choose from: more gain little
 
 def captions(model: LanguageModel, pairs: Sequence[TokenPair], *, beams: int = 1) -> list[str]:
     """One sentence for each pair, greedily or by beam search over `beams` hypotheses."""
+    return continued(model, [_prompt(model, pair) for pair in pairs], beams=beams)
+
+
+def continued(model: LanguageModel, prompts: Sequence[Tensor], *, beams: int = 1) -> list[str]:
+    """One sentence for each prompt (n, D), all of one length, that asks for a caption."""
     out: list[str] = []
-    for at in range(0, len(pairs), BATCH):
+    for at in range(0, len(prompts), BATCH):
         with torch.inference_mode():
-            out.extend(_batch(model, pairs[at : at + BATCH], beams))
+            out.extend(_batch(model, torch.stack(list(prompts[at : at + BATCH])), beams))
     return out
 
 
-def _batch(model: LanguageModel, pairs: Sequence[TokenPair], beams: int) -> list[str]:
-    prompts = torch.stack([_prompt(model, pair) for pair in pairs])
-    count = len(pairs)
+def _batch(model: LanguageModel, prompts: Tensor, beams: int) -> list[str]:
+    count = len(prompts)
     # The prompts are short and alike in length: reading them anew for each token costs less than batching caches would.
     ids = torch.zeros(count, 1, 0, dtype=torch.long)
     score = torch.zeros(count, 1)
