@@ -51,7 +51,8 @@ def test_a_film_is_the_same_for_the_same_seed_and_another_for_another() -> None:
 def test_what_moves_in_the_truth_moves_in_the_pixels_and_nothing_else_does() -> None:
     painter = Painter()
     mix = Mix(light=0.0)
-    moving, still = [], []
+    moving: list[float] = []
+    still: list[float] = []
     for seed in range(20):
         plan = draw_plan(seed, len(PHOTOS), painter.cast, mix)
         clip = painter.film(plan, PHOTOS)
@@ -135,12 +136,12 @@ def test_kept_questions_say_yes_as_often_as_no() -> None:
 
 
 def test_icons_are_named_by_code_point_or_file_name(tmp_path: Path) -> None:
-    for name in ("1f697.png", "red-kite.png", "1f600.png"):
+    for name in ("1f697.png", "red-kite.png", "1f600.png", "a9-fe0f.png", "bed.png"):
         Image.new("RGBA", (32, 32), (250, 0, 0, 255)).save(tmp_path / name)
     icons = Icons(tmp_path)
-    assert [thing.name for thing in icons.things] == ["red car", "red kite"]
+    assert [thing.name for thing in icons.things] == ["bed", "red car", "red kite"]
     assert icons.sprite("red kite")[64, 64].tolist() == [250.0, 0.0, 0.0, 1.0]
     painter = Painter(icons, share=1.0)
-    assert {thing.name for thing in painter.cast} == {"red car", "red kite"}
+    assert {thing.name for thing in painter.cast} == {"bed", "red car", "red kite"}
     with pytest.raises(ConfigError, match="no named icons"):
         Icons(tmp_path / "nowhere")

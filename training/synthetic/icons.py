@@ -84,7 +84,7 @@ class Icons:
 def name_of(stem: str) -> str:
     """The thing that a file's name says it shows, "" if it says none."""
     code = stem.lower().removesuffix("-fe0f")
-    if re.fullmatch(r"[0-9a-f]{4,5}(-[0-9a-f]{2,5})*", code):
+    if re.fullmatch(r"[0-9a-f]{2,5}(-[0-9a-f]{2,5})*", code) and re.search(r"\d", code):
         return EMOJI.get(code, "")
     name = " ".join(re.sub(r"[^a-z]+", " ", stem.lower()).split())
     return name if 3 <= len(name) <= 30 else ""
