@@ -2,8 +2,8 @@
 
 A reference such as "A white bus (coach)." is read as alternatives, each with key words. An answer is right
 
-- by key words, if it has at least half of an alternative's, the head of the phrase among them ("bus"); an answer to a
-  question about colour or number must have all colours or numbers, and name no other for the same thing;
+- by key words, if it has a third of an alternative's, the head of the phrase among them ("bus"; "making a hand sign" is
+  said by "a sign"); an answer to a question about colour or number must have all of them, and no other for that thing;
 - by meaning, if MiniLM's cosine to an alternative is at least `ALIKE`, and it contradicts no colour, number or choice.
 
 Colours and numbers that are asked for, yes or no, and one of two things that the question names, are right or wrong by
@@ -24,6 +24,8 @@ from evaluation.wording import COLOURS, STOP, Words, has, words_of
 #: MiniLM's cosine from which two answers mean the same: the lowest, in steps of 0.05, at which no mismatched pair of
 #: the clips passes (of 529 pairs that mean the same 78 % pass, of 892 that do not none; at 0.65 0.4 % of them).
 ALIKE: Final = 0.70
+#: The share of a phrase's key words that says it, if its head is among them.
+SHARE: Final = 1 / 3
 #: Forms in which an answer says what a reference says: what a paraphrase may add without a change of meaning.
 FORMS: Final = ("{}", "It is {}.", "There is {} in the video.", "I see {}.", "Probably {}.")
 
@@ -64,11 +66,12 @@ def _between(text: str) -> str:
 
 
 def key_words(phrase: str) -> tuple[tuple[str, ...], str]:
-    """The key words of a phrase, and its head: the last of them before a preposition ("a cake with candles": cake)."""
+    """The key words of a phrase up to a preposition, and its head, the last of them: "a birthday cake with candles" ->
+    birthday and cake, cake."""
     lead = re.sub(r"^(?:as|in|on|at|by|with|from|of|they|he|she|it)\s+", "", phrase.strip(), flags=re.IGNORECASE)
     main = words_of(re.split(r"\b(?:with|on|in|at|of|from|while|and|down)\b", lead, maxsplit=1)[0]).content
-    every = words_of(lead).content
-    return every, (main or every or ("",))[-1]
+    words = main or words_of(lead).content
+    return words, (words or ("",))[-1]
 
 
 def judge(question: str, reference: str, answer: str, meaning: Meaning) -> Judgement:
@@ -104,7 +107,7 @@ def _covers(said: Words, phrase: str, question: str) -> bool:
     if not words:
         return False
     share = sum(has(said.stems, word) for word in words) / len(words)
-    return share >= 0.5 and has(said.stems, head)
+    return share >= SHARE and has(said.stems, head)
 
 
 def _contradicts(said: Words, phrase: str, question: str) -> bool:

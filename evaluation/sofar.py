@@ -118,7 +118,7 @@ def parse(answer: str) -> list[Sentence]:
     """The sentences of an answer with their times; "the same" repeats the sentence before it."""
     found = list(_TIMED.finditer(answer))
     out = [Sentence(text) for text in _sentences(answer[: found[0].start()] if found else answer)]
-    for here, after in zip(found, [*found[1:], None], strict=True):
+    for here, after in zip(found, [*found[1:], None], strict=False):
         start = _seconds(here["start"])
         end = _seconds(here["end"]) if here["end"] else start + 1
         for text in _sentences(answer[here.end() : after.start() if after else len(answer)]):
@@ -186,7 +186,7 @@ def evaluate_sofar(
             owners = np.array(film.owners)
             scenes = [
                 Shown(clip, float(at.min()), float(at.max()) + 1)
-                for at, clip in ((np.flatnonzero(owners == index), clip) for index, clip in enumerate(clips))
+                for at, clip in ((np.flatnonzero(owners == place), clips[n]) for place, n in enumerate(film.kept))
             ]
             whole = Clip(number, film.path, float(len(owners)), "")
             for name in (chosen,) if system else SYSTEMS:
