@@ -27,7 +27,7 @@ from training.sampling import Photos, Sampler, Shot
 CONFIG = CompressorConfig(patches=4, channels=16, guide=8, width=24, queries=4, layers=1, heads=2, out=WIDTH)
 OPTIONS = AlignOptions(
     seconds=1.0, warm_seconds=0.3, rows=2, length=200, rank=2, warm_batch=8, report_steps=2, compiled=False,
-    checkpoint_seconds=0.2,
+    checkpoint_seconds=0.2, clips_first=0.1, clips_last=0.1,
 )  # fmt: skip
 
 
@@ -60,7 +60,9 @@ def test_a_run_learns_and_resumes(llama: Any, photos: Photos, tmp_path: Path) ->
     run.warm_up()
     run.train()
     assert run.elapsed >= 1.0
-    assert run.step_count >= 4
+    while run.step_count < 6:  # on a busy machine a second holds few steps
+        run.options = replace(run.options, seconds=run.elapsed + 1.0)
+        run.train()
     assert any("warm" in report for report in reports)
     losses = [report["loss"] for report in reports if "step" in report]
     assert losses == [entry["loss"] for entry in run.log]
