@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from llama_vid.llm import computed, described
+from llama_vid.llm import computed, described, movement
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import Finder
@@ -155,6 +155,8 @@ class Responder:
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
         question = inquiry.question
+        if (moves := movement.about(question)) is not None:
+            return movement.tell(moves, self.find, inquiry)
         match question.kind:
             case QuestionKind.IS_THERE:
                 return self._is_there(inquiry)
