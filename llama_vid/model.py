@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from os import PathLike, fspath
@@ -100,40 +100,69 @@ class LLaMAVID:
         return FullTokens.load(self.bundle)
 
     def open(
-        self, path: str | PathLike[str], *, progress: Progress | None = None, last_frame_only: bool = False
+        self,
+        path: str | PathLike[str],
+        *,
+        progress: Progress | None = None,
+        last_frame_only: bool = False,
+        fps: float = 1.0,
     ) -> Film:
-        """Take a whole recording into memory. `last_frame_only` is a baseline: memory holds the last frame alone.
+        """Take a whole recording into memory, `fps` frames a second of it.
 
-        Raises SourceError if nothing in it decodes; damage that leaves something is a warning of the film.
+        `last_frame_only` is a baseline: memory holds the last frame alone. Raises SourceError if nothing in it decodes;
+        damage that leaves something is a warning of the film.
         """
         began = time.perf_counter()
-        source = open_source(fspath(path), live=False)
+        source = open_source(fspath(path), fps=fps, live=False)
         if not isinstance(source, FileSource):
             raise SourceError(f"{path} is a live source; use watch(), or: llama-vid serve")
-        archive = self._archive(source.duration)
+        duration = source.duration
+        film = self._taken(
+            _batches(source, last_only=last_frame_only),
+            None if duration is None else duration * fps,
+            path=fspath(path),
+            began=began,
+            watched=lambda seconds: progress(seconds, duration) if progress is not None else None,
+        )
+        film.warnings.extend(source.warnings)
+        return film
+
+    def take(self, frames: Sequence[Frame], *, name: str = "pictures") -> Film:
+        """A film of pictures at hand, in time order, as `open` makes one of a file. Raises SourceError if there are
+        none.
+        """
+        if not frames:
+            raise SourceError(f"{name} holds no picture; give one at least")
+        batches = _batches(frames, last_only=False)
+        return self._taken(batches, len(frames), path=name, began=time.perf_counter())
+
+    def _taken(
+        self,
+        batches: Iterable[list[Frame]],
+        count: float | None,
+        *,
+        path: str,
+        began: float,
+        watched: Callable[[float], None] = lambda _seconds: None,
+    ) -> Film:
+        """Batches of about `count` frames, taken into a film's memory; `watched` hears how far it has come."""
+        archive = self._archive(count)
         recorder = self._recorder(journal=archive.film if archive is not None else None)
         try:
             with beside_decoding():
-                for frames in _batches(source, last_only=last_frame_only):
+                for frames in batches:
                     recorder.add(frames)
                     if archive is not None:
                         archive.follow(len(frames))
-                    if progress is not None:
-                        progress(frames[-1].seconds, source.duration)
+                    watched(frames[-1].seconds)
         except BaseException:
             if archive is not None:
                 archive.close()
             raise
         if archive is not None:
             archive.settle()
-        return Film(
-            recorder,
-            self.responder,
-            path=fspath(path),
-            ingest_s=round(time.perf_counter() - began, 4),
-            warnings=list(source.warnings),
-            archive=archive,
-        )
+        ingest_s = round(time.perf_counter() - began, 4)
+        return Film(recorder, self.responder, path=path, ingest_s=ingest_s, warnings=[], archive=archive)
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
         """Open a recording and answer one question about all of it."""
@@ -166,10 +195,10 @@ class LLaMAVID:
             self._thread.close()
             self._thread = None
 
-    def _archive(self, seconds: float | None) -> FilmArchive | None:
+    def _archive(self, frames: float | None) -> FilmArchive | None:
         """Where a film that memory cannot hold frame by frame keeps its detail; None for one that it can."""
         held = self.bundle.budget(self._context_tokens).pairs
-        return FilmArchive() if seconds is None or seconds > held else None
+        return FilmArchive() if frames is None or frames > held else None
 
     def _recorder(self, watch_for: str | None = None, journal: CameraJournal | None = None) -> Recorder:
         return Recorder(
@@ -206,7 +235,7 @@ class LLaMAVID:
         return self.tokens.yesno_blind(questions)
 
 
-def _batches(source: FileSource, *, last_only: bool) -> Iterator[list[Frame]]:
+def _batches(source: Iterable[Frame], *, last_only: bool) -> Iterator[list[Frame]]:
     """The frames of a recording, BATCH at a time; or its last one alone."""
     batch: list[Frame] = []
     for frame in source:
