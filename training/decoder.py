@@ -38,10 +38,13 @@ GROUPS = {
 class LoraLinear(nn.Module):
     """Several frozen projections of one input side by side, each with its own low-rank delta."""
 
-    def __init__(self, weights: list[Tensor], rank: int) -> None:
+    def __init__(self, projections: list[nn.Linear], rank: int) -> None:
         super().__init__()
         self.rank = rank
-        self.register_buffer("weight", torch.cat(weights), persistent=False)
+        weights = [projection.weight.detach() for projection in projections]
+        self.register_buffer("weight", _joined(weights), persistent=False)
+        biases = [projection.bias.detach() for projection in projections if projection.bias is not None]
+        self.register_buffer("bias", torch.cat(biases) if biases else None, persistent=False)
         width = weights[0].shape[1]
         self.a = nn.Parameter(torch.randn(rank * len(weights), width) * width**-0.5)
         self.b = nn.ParameterList(nn.Parameter(torch.zeros(len(weight), rank)) for weight in weights)
@@ -49,7 +52,19 @@ class LoraLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         low = F.linear(x, self.a.to(x.dtype))
         delta = [F.linear(part, b.to(x.dtype)) for part, b in zip(torch.split(low, self.rank, -1), self.b, strict=True)]
-        return F.linear(x, self.get_buffer("weight")) + torch.cat(delta, -1)
+        return F.linear(x, self.get_buffer("weight"), self._buffers["bias"]) + torch.cat(delta, -1)
+
+
+def _joined(weights: list[Tensor]) -> Tensor:
+    """Weights below each other: without a copy where they are neighbours already, as `LanguageModel` leaves them."""
+    first = weights[0]
+    expected = first.storage_offset()
+    for weight in weights:
+        neighbour = weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr()
+        if not (neighbour and weight.is_contiguous() and weight.storage_offset() == expected):
+            return torch.cat(weights)
+        expected += weight.numel()
+    return first.as_strided((sum(len(weight) for weight in weights), first.shape[1]), first.stride())
 
 
 class Layer(nn.Module):
@@ -61,10 +76,10 @@ class Layer(nn.Module):
         self.heads, self.groups, self.epsilon = heads, groups, epsilon
         self.register_buffer("norm1", layer.input_layernorm.weight.detach(), persistent=False)
         self.register_buffer("norm2", layer.post_attention_layernorm.weight.detach(), persistent=False)
-        self.qkv = LoraLinear([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight], rank)
-        self.o = LoraLinear([attention.o_proj.weight], rank)
-        self.gate_up = LoraLinear([mlp.gate_proj.weight, mlp.up_proj.weight], rank)
-        self.down = LoraLinear([mlp.down_proj.weight], rank)
+        self.qkv = LoraLinear([attention.q_proj, attention.k_proj, attention.v_proj], rank)
+        self.o = LoraLinear([attention.o_proj], rank)
+        self.gate_up = LoraLinear([mlp.gate_proj, mlp.up_proj], rank)
+        self.down = LoraLinear([mlp.down_proj], rank)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
         """x (R, N, D), cos and sin (R, 1, N, d), additive mask (R, 1, 1, N, N)."""
@@ -102,6 +117,8 @@ class TrainableDecoder(nn.Module):
         )
         self.register_buffer("norm", module.model.norm.weight.detach(), persistent=False)
         self.register_buffer("embedding", module.model.embed_tokens.weight.detach(), persistent=False)
+        # What scores the next token: the embeddings themselves where they are tied (SmolLM2), else weights of its own.
+        self.register_buffer("output", module.lm_head.weight.detach(), persistent=False)
         positions = torch.arange(config.max_position_embeddings)[None]
         cos, sin = module.model.rotary_emb(module.model.norm.weight, positions)
         self.register_buffer("cos", cos[0], persistent=False)
@@ -118,15 +135,7 @@ class TrainableDecoder(nn.Module):
 
     def lora_tensors(self) -> dict[str, Tensor]:
         """The deltas by the names that `LanguageModel.apply_lora` takes; the scale is 1."""
-        out: dict[str, Tensor] = {}
-        for index, layer in enumerate(self.layers):
-            for attribute, names in GROUPS.items():
-                linear = getattr(layer, attribute)
-                for row, name in enumerate(names):
-                    stem = f"layers.{index}.{PROJECTIONS[name]}.{name}"
-                    out[f"{stem}.lora_A"] = linear.a.detach()[row * self.rank : (row + 1) * self.rank].clone()
-                    out[f"{stem}.lora_B"] = linear.b[row].detach().clone()
-        return out
+        return named_deltas(self.state_dict())
 
     def load_lora(self, tensors: Mapping[str, Tensor]) -> None:
         """Start from deltas as `lora_tensors` gives them. Raises ConfigError if they are of another shape."""
@@ -142,3 +151,17 @@ class TrainableDecoder(nn.Module):
                         stem = f"layers.{index}.{PROJECTIONS[name]}.{name}"
                         linear.a[row * self.rank : (row + 1) * self.rank] = tensors[f"{stem}.lora_A"]
                         linear.b[row].copy_(tensors[f"{stem}.lora_B"])
+
+
+def named_deltas(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A decoder's state by the names that `LanguageModel.apply_lora` takes; the scale is 1."""
+    out: dict[str, Tensor] = {}
+    for key in (key for key in state if key.endswith(".a")):
+        layer, attribute = key.removesuffix(".a").rsplit(".", 1)
+        names = GROUPS[attribute]
+        rank = len(state[key]) // len(names)
+        for row, name in enumerate(names):
+            stem = f"{layer}.{PROJECTIONS[name]}.{name}"
+            out[f"{stem}.lora_A"] = state[key].detach()[row * rank : (row + 1) * rank].clone()
+            out[f"{stem}.lora_B"] = state[f"{layer}.{attribute}.b.{row}"].detach().clone()
+    return out

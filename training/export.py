@@ -39,16 +39,19 @@ def export_bundle(
     calibration: Mapping[str, float] | None,
     card: str,
     full: tuple[Mapping[str, Tensor], Mapping[str, Tensor]] | None = None,
+    needs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a bundle into the folder `out` and return its manifest.
 
     `heads` are members as stage 0 saves them (`image` and `text` state dicts), `lora_tensors` those of
     `TrainableDecoder.lora_tensors()`, `background` (N, E) unit-length joined embeddings of ordinary photos, `full` the
-    projector's state and the deltas of the baseline `full`. With
-    `calibration` None a calibration that the folder holds already is kept; with an empty `card` so is its model card.
+    projector's state and the deltas of the baseline `full`, `needs` the tower and the language model where they are not
+    those of `mini` (see `llama_vid/needs.py`); there are no heads if it names a tower. With `calibration` None a
+    calibration that the folder holds already is kept; with an empty `card` so is its model card.
     Raises BundleError if the parts do not fit each other or hold numbers that are not finite.
     """
-    if not heads:
+    needs = needs or {}
+    if not heads and "tower" not in needs:
         raise BundleError("a bundle needs at least one member of the image-text head; run: llama-vid train head")
     _check_compressor(compressor_state, config)
     _check_background(background, heads)
@@ -81,6 +84,7 @@ def export_bundle(
             "heads": [file for file in weights if file.startswith("head-")],
             "compressor": asdict(config),
             "calibration": kept,
+            **needs,
             **({} if full is None else {"full": {"bias": 0.0}}),
             "files": {path.name: sha256_of(path) for path in sorted(fresh.iterdir())},
         }
@@ -122,7 +126,7 @@ def _check_compressor(state: Mapping[str, Tensor], config: CompressorConfig) -> 
 
 
 def _check_background(background: Tensor, heads: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> None:
-    width = sum(int(head["image"]["down.weight"].shape[0]) for head in heads)
+    width = sum(int(head["image"]["down.weight"].shape[0]) for head in heads) or int(background.shape[-1])
     if background.dim() != 2 or background.shape[1] != width or len(background) < 2:
         raise BundleError(
             f"the background has shape {tuple(background.shape)}, the head's joined embedding is {width} wide; "

@@ -6,7 +6,7 @@ square), view 1 its mirror image, further views random crops of 70–100 % of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from llama_vid.errors import SourceError
-from llama_vid.tokenizer.tower import ImageTower, squash
+from llama_vid.tokenizer.tower import Encoded, ImageTower, squash
 from training.rowcache import filled
 
 BATCH = 16  # photos a forward: larger gains nothing on two cores
@@ -42,11 +42,18 @@ def load_photo(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def cache_features(
-    tower: ImageTower, photos: Sequence[Path], out: Path, *, views: int, seed: int = 0
+    tower: ImageTower,
+    photos: Sequence[Path],
+    out: Path,
+    *,
+    views: int,
+    seed: int = 0,
+    also: Callable[[int, Encoded], None] | None = None,
 ) -> npt.NDArray[np.float16]:
     """The features of `photos`, computed where `out` lacks them; a memory map `(views, photos, P, C)`.
 
-    Each row's crop is drawn from its own seed, so that an interrupted run gives what an uninterrupted one does.
+    Each row's crop is drawn from its own seed, so that an interrupted run gives what an uninterrupted one does. `also`
+    is called with the first row of each batch and what the tower saw in it.
     """
 
     def rows(start: int, stop: int) -> npt.NDArray[np.float16]:
@@ -56,7 +63,10 @@ def cache_features(
             shown = view(load_photo(photos[index]), number, np.random.default_rng([seed, row]))
             images.append(squash(np.ascontiguousarray(shown), tower.size))
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            encoded: npt.NDArray[np.float16] = tower.encode(images).patches.to(torch.float16).numpy()
+            seen = tower.encode(images)
+        if also is not None:
+            also(start, seen)
+        encoded: npt.NDArray[np.float16] = seen.patches.to(torch.float16).numpy()
         return encoded
 
     shape = (views, len(photos), tower.patches, tower.channels)

@@ -1,13 +1,11 @@
-"""Stage 0 and what rests on it: the members of the image-text head, and the concept labels that they help to find."""
+"""Stage 0: the members of the image-text head, and the concepts as they see them."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,11 +13,11 @@ from torch.nn import functional as F
 from llama_vid.errors import ConfigError
 from training.concepts import CONCEPTS
 from training.contrastive import recall_at, train_member
-from training.labels import ABSENT, PRESENT, PROMPTS, concept_labels
+from training.labels import PROMPTS
 from training.members import Members
 from training.prepare import DEV, TRAIN, UNLABELLED, Photographs, require, text_states
 from training.progress import RunLog, plot_loss
-from training.recipe import Head, Labels
+from training.recipe import Head
 from training.texts import TextStates
 
 
@@ -45,31 +43,6 @@ def train_heads(recipe: Head, photos: Photographs) -> dict[str, object]:
     features = np.load(require(recipe.cache / f"{DEV}.npy"), mmap_mode="r")[0]
     recall = recall_at(members.images(features), members.texts(dev.flatten(0, 1)).view(*dev.shape[:2], -1))
     return {"members": recipe.seeds, "trained_now": trained, "dev": recall, "plot": str(plot)}
-
-
-def label_concepts(recipe: Labels, photos: Photographs) -> dict[str, object]:
-    """Concept labels (N, concepts) of the training and the unlabelled photos, as `labels/SET.npy`."""
-    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
-    texts = concept_texts(members, TextStates())
-    reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None
-    captions: dict[str, list[list[str]]] = {
-        TRAIN: [photo.texts for photo in photos.train],
-        UNLABELLED: [[] for _ in photos.unlabelled],
-    }
-    known = {}
-    for name, told in captions.items():
-        features = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r")[0]
-        classes = np.load(require(recipe.cache / f"{name}-imagenet.npy"))
-        scores: npt.NDArray[np.float32] = (members.images(features) @ texts.T).numpy()
-        labels = concept_labels(told, classes, scores, reference, recipe.sure)
-        reference = reference or (labels, scores)
-        out = labels_file(recipe.out, name)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = out.with_suffix(".tmp.npy")
-        np.save(fresh, labels)
-        os.replace(fresh, out)
-        known[name] = {"present": int((labels == PRESENT).sum()), "absent": int((labels == ABSENT).sum())}
-    return {"concepts": len(CONCEPTS), **known}
 
 
 def concept_texts(members: Members, states: TextStates) -> Tensor:

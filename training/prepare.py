@@ -19,8 +19,9 @@ from llama_vid.tokenizer.tower import MINI_SIZE, ImageTower, mini_clip
 from training.features import cache_features
 from training.flickr8k import Caption, CaptionedPhoto, data_folder, photos_in, photos_of, read_captions
 from training.imagenet import cache_class_texts, cache_classes
-from training.recipe import Prepare
+from training.recipe import Prepare, Tower
 from training.texts import TextStates, cache_texts
+from training.towers import Embeddings, cache_concepts, check_cache, classify_own, embeddings_file, own_tower
 
 TRAIN, DEV, UNLABELLED = "flickr8k-train", "flickr8k-dev", "coco-unlabelled"
 TEXTS: Final = "flickr8k-text"
@@ -38,20 +39,34 @@ class Photographs:
 
 
 def prepare(recipe: Prepare, photos: Photographs, tower: ImageTower | None = None) -> dict[str, object]:
-    """Fill the cache; what is there is kept. Returns how many photos and captions it holds."""
+    """Fill the cache; what is there is kept. Returns how many photos and captions it holds.
+
+    A tower with a text side of its own needs no states of the captions; see `towers.py` for what it has instead.
+    """
     cache = recipe.cache
-    tower = tower or locked_tower()
+    check_cache(cache, recipe.tower, write=True)
+    own = own_tower(recipe.tower) if isinstance(recipe.tower, Tower) else None
+    tower = own or tower or locked_tower()
     sets = (
         (TRAIN, [photo.path for photo in photos.train], recipe.views),
         (DEV, [photo.path for photo in photos.dev], 1),
         (UNLABELLED, photos.unlabelled, 1),
     )
     for name, files, views in sets:
-        features = cache_features(tower, files, cache / f"{name}.npy", views=views, seed=recipe.seed)
-        cache_classes(features[0], cache / f"{name}-imagenet.npy")
-    states = TextStates()
-    cache_texts(states, [caption.text for caption in photos.captions], cache / f"{TEXTS}.npy")
-    cache_class_texts(states, cache / "imagenet-text.npy")
+        out = cache / f"{name}.npy"
+        if own is None:
+            features = cache_features(tower, files, out, views=views, seed=recipe.seed)
+            cache_classes(features[0], cache / f"{name}-imagenet.npy")
+        else:
+            kept = Embeddings(embeddings_file(cache, name), len(files), own.width)
+            cache_features(own, files, out, views=views, seed=recipe.seed, also=kept.keep)
+    if own is None:
+        states = TextStates()
+        cache_texts(states, [caption.text for caption in photos.captions], cache / f"{TEXTS}.npy")
+        cache_class_texts(states, cache / "imagenet-text.npy")
+    else:
+        cache_concepts(own, cache)
+        classify_own(own, cache, [name for name, _, _ in sets])
     return {
         "photos": {name: len(files) for name, files, _ in sets},
         "captions": len(photos.captions),

@@ -1,4 +1,10 @@
-"""Training recipes: YAML files, one stage each, or a list of recipes that are run one after another."""
+"""Training recipes: YAML files, one stage each, or a list of recipes that are run one after another.
+
+Every stage may name another image tower and another language model than those of `mini`:
+
+    tower: {name: ViT-B-32, weights: weights/ViT-B-32.safetensors, get: where the file is to be had}
+    language: {folder: weights/Llama-3.2-1B, get: where the folder is to be had}
+"""
 
 from __future__ import annotations
 
@@ -23,17 +29,39 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from llama_vid.errors import ConfigError
 
 RECIPES: Final = Path(__file__).parent / "recipes"
+MINI: Final = "mini"
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Tower(BaseModel):
+    """An open_clip model by name, its local weights file, and (for the error where it is missing) where to get it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    weights: Path
+    get: str = ""
+
+
+class Language(BaseModel):
+    """A local folder of a Llama-family model as transformers saves it, and where to get it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path
+    get: str = ""
 
 
 class Stage(BaseModel):
     """What all stages share: `out` takes checkpoints, logs and plots, `cache` the features; both may be relative to
-    the folder that the command runs in."""
+    the folder that the command runs in. `tower` and `language` are the frozen parts that the bundle is trained for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     out: Path = Path("runs")
     cache: Path = Path(".cache/features")
+    tower: Literal["mini"] | Tower = "mini"
+    language: Literal["mini"] | Language = "mini"
 
 
 class Prepare(Stage):
@@ -113,10 +141,12 @@ class Export(Stage):
 
 
 class Sequence(Stage):
-    """Recipes by name or path, in order; their `out` and `cache` are replaced where this file names its own."""
+    """Recipes by name or path, in order; what all stages share is replaced where this file names its own, and the keys
+    of one of them by those under its name in `changes`."""
 
     stage: Literal["sequence"]
     recipes: Annotated[list[str], Field(min_length=1)]
+    changes: dict[str, dict[str, Any]] = {}
 
 
 Single = Prepare | Head | Labels | Align | Export
@@ -140,11 +170,37 @@ def load_recipe(recipe: str, *, beside: Path | None = None) -> tuple[Path, Recip
         raise ConfigError(f"{path} cannot be read as YAML ({problem}); give a recipe's file") from None
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path}:1: a recipe is a list of keys such as 'stage: head'")
+    return path, _checked(path, tree)
+
+
+def parts_of(whole: Sequence, path: Path) -> list[tuple[str, Path, Single]]:
+    """The recipes of a list, each with its name and file and the list's own keys put in. Raises ConfigError."""
+    if unknown := sorted(whole.changes.keys() - set(whole.recipes)):
+        raise ConfigError(f"{path}: changes: {unknown[0]} is not one of this list's recipes")
+    return [(name, *_part(name, whole, path)) for name in whole.recipes]
+
+
+def _part(name: str, whole: Sequence, path: Path) -> tuple[Path, Single]:
+    file, part = load_recipe(name, beside=path.parent)
+    if isinstance(part, Sequence):
+        raise ConfigError(f"{path}: recipes: {name} is a list of recipes itself; name its parts")
+    shared = {key: getattr(whole, key) for key in Stage.model_fields if key in whole.model_fields_set}
+    if not (changes := whole.changes.get(name)):
+        return file, part.model_copy(update=shared)
+    merged = part.model_dump(exclude_unset=True) | shared | changes
+    found = _checked(path, CommentedMap(merged), at=f"changes.{name}.")
+    if isinstance(found, Sequence):
+        raise ConfigError(f"{path}: changes.{name}: stage: a list cannot take the place of one stage")
+    return file, found
+
+
+def _checked(path: Path, tree: CommentedMap, *, at: str = "") -> Recipe:
+    """The recipe that a tree of keys is; `at` comes before the key in errors. Raises ConfigError."""
     try:
-        return path, _ADAPTER.validate_python({str(key): value for key, value in tree.items()})
+        return _ADAPTER.validate_python({str(key): value for key, value in tree.items()})
     except ValidationError as problem:
         found = problem.errors(include_url=False, include_input=False)
-        raise ConfigError("; ".join(_explained(path, tree, error) for error in found)) from None
+        raise ConfigError("; ".join(dict.fromkeys(_explained(path, tree, error, at) for error in found))) from None
 
 
 def _find(recipe: str, beside: Path | None) -> Path:
@@ -159,13 +215,15 @@ def _find(recipe: str, beside: Path | None) -> Path:
     raise ConfigError(f"there is no recipe {recipe!r}; {meant}")
 
 
-def _explained(path: Path, tree: CommentedMap, error: Any) -> str:
+def _explained(path: Path, tree: CommentedMap, error: Any, at: str = "") -> str:
     """One mistake as file, line, key and what is wrong."""
     place = [str(part) for part in error["loc"]]
     if place and place[0] in ("prepare", "head", "labels", "align", "export", "sequence"):
         place = place[1:]  # the stage, which pydantic puts first
     key = place[0] if place else "stage"
-    line = f":{tree.lc.key(key)[0] + 1}" if key in tree else ""
+    line = f":{tree.lc.key(key)[0] + 1}" if key in tree and not at else ""
+    if key in ("tower", "language"):
+        place = [part for part in place if part not in ("Tower", "Language", "literal['mini']")]
     known = {"extra_forbidden": "unknown key", "missing": "this key is missing"}
     what = known.get(error["type"], error["msg"])
     if error["type"] == "extra_forbidden":
@@ -174,4 +232,4 @@ def _explained(path: Path, tree: CommentedMap, error: Any) -> str:
         )
         close = difflib.get_close_matches(key, names, 1)
         what += f" (did you mean {close[0]}?)" if close else ""
-    return f"{path}{line}: {'.'.join(place) or key}: {what}"
+    return f"{path}{line}: {at}{'.'.join(place) or key}: {what}"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
-from llama_vid.errors import ConfigError
 from training.prepare import Photographs, prepare
-from training.recipe import Align, Export, Head, Labels, Prepare, Sequence, Single, load_recipe
+from training.recipe import Align, Export, Head, Labels, Prepare, Sequence, Single, Tower, load_recipe, parts_of
 
 
 def run_recipe(recipe: str) -> dict[str, object]:
@@ -21,16 +18,8 @@ def run_recipe(recipe: str) -> dict[str, object]:
     if not isinstance(found, Sequence):
         return {"recipe": recipe, **_run(found, path.stem)}
     # All are read before the first one runs: a mistake in the last must not show after an hour.
-    parts = [(name, *_part(name, found, path)) for name in found.recipes]
+    parts = parts_of(found, path)
     return {"recipe": recipe, **{name: _run(part, file.stem) for name, file, part in parts}}
-
-
-def _part(name: str, whole: Sequence, path: Path) -> tuple[Path, Single]:
-    file, part = load_recipe(name, beside=path.parent)
-    if isinstance(part, Sequence):
-        raise ConfigError(f"{path}: recipes: {name} is a list of recipes itself; name its parts")
-    shared: dict[str, Any] = {key: getattr(whole, key) for key in ("out", "cache") if key in whole.model_fields_set}
-    return file, part.model_copy(update=shared)
 
 
 def _run(recipe: Single, title: str) -> dict[str, object]:
@@ -40,11 +29,16 @@ def _run(recipe: Single, title: str) -> dict[str, object]:
     match recipe:
         case Prepare():
             report = prepare(recipe, Photographs())
-        case Head() | Labels():
-            from training.head_stages import label_concepts, train_heads
+        case Head(tower=Tower(name=name)):
+            report = {"skipped": f"{name} has a text side of its own"}
+        case Head():
+            from training.head_stages import train_heads
 
-            photos = Photographs()
-            report = train_heads(recipe, photos) if isinstance(recipe, Head) else label_concepts(recipe, photos)
+            report = train_heads(recipe, Photographs())
+        case Labels():
+            from training.label_stage import label_concepts
+
+            report = label_concepts(recipe, Photographs())
         case Align():
             from training.token_stages import align
 

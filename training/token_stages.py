@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from llama_vid.errors import ConfigError
-from llama_vid.llm.language import LanguageModel
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
 from llama_vid.tokenizer.full import FullProjector
 from training.align import Trainer
-from training.decoder import TrainableDecoder
+from training.decoder import TrainableDecoder, named_deltas
 from training.export import CARD, export_bundle
 from training.feature_sets import FeatureSets
 from training.films import Films, read_films
-from training.head_stages import concept_texts, labels_file
+from training.head_stages import labels_file
+from training.joint import JointSpace
 from training.members import Members
 from training.options import AlignOptions
 from training.prepare import TRAIN, UNLABELLED, Photographs, require
@@ -29,7 +28,7 @@ from training.qa import denials, open_questions, tidy
 from training.recipe import Align, Export
 from training.sampling import Photos, Sampler
 from training.starting import Start
-from training.texts import TextStates
+from training.towers import load_language, needs_of
 
 ANSWERS = " Yes. No. One. Two. Three. Four. Five. Six. Seven. Eight. First, Then,"
 
@@ -70,18 +69,26 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
         rows, made = read_films(recipe.synthetic)
         films = Films(made, sum(array.shape[1] for array in arrays))
         arrays.append(rows[None])
-    language = LanguageModel.load()
+    space = JointSpace.of(recipe)
+    start = Start.of(recipe.init) if recipe.init else None
+    language = load_language(recipe.language)
+    if not language.eos:
+        raise ConfigError("the language model's config.json names no eos_token_id; set the token that ends a text")
     sampler = Sampler(memory, language.tokenize, language.eos[0], recipe.seed)
     words = vocabulary(
         captions, language.tokenize, language.eos[0], len(language.module.model.embed_tokens.weight), recipe.words,
         films.answers() if films else (),
     )  # fmt: skip
-    start = Start.of(recipe.init) if recipe.init else None
-    config = start.config if start else CompressorConfig()
+    shapes = {"patches": arrays[0].shape[2], "channels": arrays[0].shape[3], "out": language.width}
+    config = start.config if start else CompressorConfig(guide=space.guide, **shapes)
+    if wrong := [name for name, size in shapes.items() if getattr(config, name) != size]:
+        raise ConfigError(
+            f"init: the compressor of {recipe.init} has {wrong[0]} {getattr(config, wrong[0])}, tower and language "
+            f"model of this recipe want {shapes[wrong[0]]}; start anew or from a bundle for these parts"
+        )
     full = recipe.tokens == "full"
     compressor = FullProjector(config.patches, config.channels, config.out) if full else Compressor(config)
-    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
-    guides = F.normalize(concept_texts(members, TextStates())[:, : config.guide], dim=-1)
+    guides = space.guides()
     own = recipe.model_dump(include=set(AlignOptions.__dataclass_fields__))
     name = "full" if full else "align"
     told = recipe.out / f"{name}.jsonl"
@@ -124,50 +131,45 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
 
 def export(recipe: Export) -> dict[str, object]:
     """Write the bundle of the finished stages; returns its folder and size."""
-    members = Members.load([recipe.out / f"head-{seed}.pt" for seed in recipe.seeds])
+    space = JointSpace.of(recipe)
     state: dict[str, Any] = torch.load(require(recipe.out / "align.pt"), map_location="cpu", weights_only=True)
     config = CompressorConfig(**state.get("config", {}))
-    decoder = TrainableDecoder(LanguageModel.load().module, state.get("rank") or rank_of(state["decoder"]))
-    decoder.load_state_dict(state["decoder"])
     full = None
     if (recipe.out / "full.pt").is_file():
         baseline: dict[str, Any] = torch.load(recipe.out / "full.pt", map_location="cpu", weights_only=True)
-        reader = TrainableDecoder(LanguageModel.load().module, baseline["rank"])
-        reader.load_state_dict(baseline["decoder"])
-        full = (baseline["compressor"], reader.lora_tensors())
+        full = (baseline["compressor"], named_deltas(baseline["decoder"]))
     rng = np.random.default_rng(0)
     shown = []
     for name, count in ((UNLABELLED, recipe.photos), (TRAIN, recipe.captioned)):
-        features = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r")[0]
-        shown.append(features[np.sort(rng.choice(len(features), min(count, len(features)), False))])
+        photos = np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r").shape[1]
+        shown.append(space.photos(name, np.sort(rng.choice(photos, min(count, photos), False))))
     try:
         card = recipe.card.read_text("utf-8") if recipe.card else ""
     except OSError as problem:
         raise ConfigError(f"the model card {recipe.card} cannot be read ({problem.strerror})") from None
     if not card and not (recipe.bundle / CARD).is_file():
-        card = plain_card(members, state)
+        card = plain_card(space.members, state, recipe)
     manifest = export_bundle(
-        members.states, state["compressor"], config, decoder.lora_tensors(), members.images(np.concatenate(shown)),
-        recipe.bundle, calibration=recipe.calibration, card=card, full=full,
+        space.members.states if space.members is not None else [], state["compressor"], config,
+        named_deltas(state["decoder"]), torch.cat(shown), recipe.bundle, calibration=recipe.calibration, card=card,
+        full=full, needs=needs_of(recipe),
     )  # fmt: skip
     size = sum((recipe.bundle / file).stat().st_size for file in manifest["files"])
     return {"bundle": str(recipe.bundle), "megabytes": round(size / 1e6, 1), "files": sorted(manifest["files"])}
 
 
-def rank_of(decoder: dict[str, Tensor]) -> int:
-    """The LoRA rank of a decoder's state."""
-    return int(decoder["layers.0.o.a"].shape[0])
-
-
-def plain_card(members: Members, state: dict[str, Any]) -> str:
+def plain_card(members: Members | None, state: dict[str, Any], recipe: Export) -> str:
     """A model card for a bundle that has none: what it was trained on, how long, and what its own logs say."""
-    heads = [member.get("log", [{}])[-1] for member in members.states]
+    heads = [member.get("log", [{}])[-1] for member in members.states] if members is not None else []
     last = state["log"][-1] if state["log"] else {}
+    language = "SmolLM2-135M-Instruct" if isinstance(recipe.language, str) else recipe.language.folder.name
+    tower = "EfficientNet-Lite2" if isinstance(recipe.tower, str) else recipe.tower.name
+    told = f"{len(heads)} members; last scores on the dev photos: {json.dumps(heads)}" if heads else "the tower's own"
     return (
-        "# Model card\n\nTwo tokens a frame for SmolLM2-135M-Instruct, from EfficientNet-Lite2 features.\n\n"
+        f"# Model card\n\nTwo tokens a frame for {language}, from {tower} features.\n\n"
         "- Trained on Flickr8k's training photos and captions (non-commercial research use) and COCO photos without "
         "captions.\n"
-        f"- Image-text head: {len(heads)} members; last scores on the dev photos: {json.dumps(heads)}\n"
+        f"- Image-text head: {told}\n"
         f"- Compressor and LoRA: {state['steps']} steps in {round(state['elapsed'])} s after {round(state['warm'])} s "
-        f"of warm start; last training loss {last.get('loss')}\n- Recipe: `llama-vid train all`\n"
+        f"of warm start; last training loss {last.get('loss')}\n- Recipe: `llama-vid train`\n"
     )

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from llama_vid.errors import ConfigError
-from training.recipe import RECIPES, Align, Head, Sequence, load_recipe
+from training.recipe import RECIPES, Align, Head, Language, Sequence, Tower, load_recipe, parts_of
 from training.run import run_recipe
 
 
 def test_all_recipes_that_come_along_are_sound() -> None:
-    names = {path.stem for path in RECIPES.glob("*.yaml")}
-    assert names == {"all", "prepare", "head", "labels", "align", "export"}
+    names = {"all", "prepare", "head", "labels", "align", "export"}
+    others = {path.stem for path in RECIPES.glob("*.yaml")} - names
+    assert others >= {"vit-b-32_llama-3.2-1b", "vit-l-14_llama-2-7b"}
+    for name in others:
+        file, recipe = load_recipe(name)
+        assert not isinstance(recipe, Sequence) or parts_of(recipe, file)
     found = {name: load_recipe(name)[1] for name in names}
     whole, head, align = found["all"], found["head"], found["align"]
     assert isinstance(whole, Sequence)
@@ -66,6 +70,38 @@ def test_a_list_names_its_broken_part_before_anything_runs(tmp_path: Path) -> No
         run_recipe(str(tmp_path / "list.yaml"))
     (tmp_path / "list.yaml").write_text("stage: sequence\nrecipes: [all]\n")
     with pytest.raises(ConfigError, match="all is a list of recipes itself"):
+        run_recipe(str(tmp_path / "list.yaml"))
+
+
+def test_a_list_changes_its_parts(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text(
+        "stage: sequence\nrecipes: [prepare, align]\nout: there\nlanguage: {folder: models/seven}\n"
+        "tower: {name: ViT-L-14, weights: l14.safetensors}\nchanges:\n  align: {rows: 2, seconds: 60}\n"
+    )
+    path, whole = load_recipe(str(tmp_path / "list.yaml"))
+    assert isinstance(whole, Sequence)
+    (_, _, prepare), (_, file, align) = parts_of(whole, path)
+    assert isinstance(align, Align)
+    assert (file.parent, align.rows, align.seconds, align.rank) == (RECIPES, 2, 60, 16)
+    assert prepare.tower == align.tower == Tower(name="ViT-L-14", weights=Path("l14.safetensors"))
+    assert prepare.language == align.language == Language(folder=Path("models/seven"))
+    assert prepare.out == align.out == Path("there")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("changes:\n  align: {rowz: 2}\n", r"list.yaml: changes.align.rowz: unknown key \(did you mean rows\?\)"),
+        ("changes:\n  align: {rows: none}\n", r"list.yaml: changes.align.rows: Input should be a valid integer"),
+        ("changes:\n  head: {epochs: 2}\n", "list.yaml: changes: head is not one of this list's recipes"),
+        ("tower: {name: ViT-B-32}\n", r"list.yaml:3: tower.weights: this key is missing"),
+        ("tower: maxi\n", r"list.yaml:3: tower: Input should be 'mini'"),
+        ("language: {folder: x, weigths: y}\n", r"list.yaml:3: language.weigths: unknown key"),
+    ],
+)
+def test_mistakes_in_a_list_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "list.yaml").write_text("stage: sequence\nrecipes: [prepare, align]\n" + text)
+    with pytest.raises(ConfigError, match=message):
         run_recipe(str(tmp_path / "list.yaml"))
 
 
