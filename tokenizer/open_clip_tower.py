@@ -86,6 +86,26 @@ def open_clip_tower(name: str, weights: Path) -> ImageTower:
             f"{weights} cannot be read as weights of {name} ({_line(problem)}); fetch it again, as a safetensors file "
             "if it is a TorchScript archive or holds more than tensors"
         ) from None
+    return _tower(name, clip, tokenizer)
+
+
+def random_tower(name: str) -> ImageTower:
+    """The same tower with random weights and no texts: as fast as the real one, for planning before it is there.
+
+    Raises BundleError for an unknown name.
+    """
+    import open_clip
+
+    try:
+        clip: Any = open_clip.create_model(name.replace("/", "-"), load_weights=False, pretrained_text=False)
+    except DAMAGED as problem:
+        raise BundleError(f"open_clip cannot make a model {name!r} ({_line(problem)})") from None
+    return _tower(name, clip, None)
+
+
+def _tower(name: str, clip: Any, tokenizer: Any) -> ImageTower:
+    import open_clip
+
     config: Mapping[str, Any] = open_clip.get_model_preprocess_cfg(clip)
     size = _square(name, config["size"])
     clip.eval()

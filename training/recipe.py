@@ -43,13 +43,33 @@ class Tower(BaseModel):
     get: str = ""
 
 
+class LlamaShape(BaseModel):
+    """A Llama's shape: `inner` is the width of its MLPs, `groups` its key-value heads, `words` its vocabulary; `tied`
+    says that the embeddings score the next token, too; `head_width` 0 is width / heads."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layers: PositiveInt
+    width: PositiveInt
+    inner: PositiveInt
+    heads: PositiveInt
+    groups: PositiveInt
+    words: PositiveInt
+    tied: bool = False
+    head_width: Annotated[int, Field(ge=0)] = 0
+
+
 class Language(BaseModel):
-    """A local folder of a Llama-family model as transformers saves it, and where to get it."""
+    """A local folder of a Llama-family model as transformers saves it, and where to get it.
+
+    `shape` lets a plan be made before the folder is there; a folder of another shape is refused.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path
     get: str = ""
+    shape: LlamaShape | None = None
 
 
 class Stage(BaseModel):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
+from llama_vid.errors import ConfigError
+from training.plan import Plan, make_plan
 from training.prepare import Photographs, prepare
 from training.recipe import Align, Export, Head, Labels, Prepare, Sequence, Single, Tower, load_recipe, parts_of
 
@@ -12,14 +15,29 @@ from training.recipe import Align, Export, Head, Labels, Prepare, Sequence, Sing
 def run_recipe(recipe: str) -> dict[str, object]:
     """Run a recipe, a YAML file's path or the name of one of `training/recipes/`; returns what came out, JSON-ready.
 
-    Raises ConfigError for a recipe or data that are missing or wrong, BundleError for a missing pretrained part.
+    Its plan is printed on stderr first. Raises ConfigError for a recipe, data or weights that are missing or wrong,
+    BundleError for a missing pretrained part.
     """
-    path, found = load_recipe(recipe)
-    if not isinstance(found, Sequence):
-        return {"recipe": recipe, **_run(found, path.stem)}
-    # All are read before the first one runs: a mistake in the last must not show after an hour.
-    parts = parts_of(found, path)
+    # All parts are read before the first one runs: a mistake in the last must not show after an hour.
+    parts, single = _parts(recipe)
+    plan = make_plan(recipe, parts)
+    print(*plan.lines(), sep="\n", file=sys.stderr, flush=True)
+    if plan.problems:
+        raise ConfigError("; ".join(plan.problems))
+    if single:
+        return {"recipe": recipe, **_run(parts[0][2], parts[0][0])}
     return {"recipe": recipe, **{name: _run(part, file.stem) for name, file, part in parts}}
+
+
+def plan_recipe(recipe: str) -> Plan:
+    """What a run would do, and nothing else. Raises ConfigError for a recipe that is wrong."""
+    return make_plan(recipe, _parts(recipe)[0])
+
+
+def _parts(recipe: str) -> tuple[list[tuple[str, Path, Single]], bool]:
+    """The stages of a recipe by name and file, and whether it is a single one."""
+    path, found = load_recipe(recipe)
+    return (parts_of(found, path), False) if isinstance(found, Sequence) else ([(path.stem, path, found)], True)
 
 
 def _run(recipe: Single, title: str) -> dict[str, object]:

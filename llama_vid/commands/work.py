@@ -59,12 +59,20 @@ def evaluate(
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's YAML file, its name, or all.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and do nothing else.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a training recipe; an interrupted run goes on where it stopped."""
+    """Run a training recipe after printing its plan; an interrupted run goes on where it stopped."""
     _need("training")
-    from training.run import run_recipe
+    from training.run import plan_recipe, run_recipe
 
+    if dry_run:
+        plan = plan_recipe(recipe)
+        if as_json:
+            write_json(plan.to_json())
+        else:
+            print(*plan.lines(), sep="\n")
+        return
     report = run_recipe(recipe)
     if as_json:
         write_json(report)
