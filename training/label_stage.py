@@ -11,12 +11,14 @@ from training.concepts import CONCEPTS
 from training.head_stages import labels_file
 from training.joint import JointSpace
 from training.labels import ABSENT, PRESENT, concept_labels
+from training.named import check_data
 from training.prepare import TRAIN, UNLABELLED, Photographs, require
 from training.recipe import Labels
 
 
 def label_concepts(recipe: Labels, photos: Photographs) -> dict[str, object]:
     """Concept labels (N, concepts) of the training and the unlabelled photos, as `labels/SET.npy`."""
+    check_data(recipe.cache, photos.train, named=photos.named)
     space = JointSpace.of(recipe)
     texts = space.concepts()
     reference: tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]] | None = None

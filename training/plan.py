@@ -91,18 +91,18 @@ class Plan:
 
 def make_plan(recipe: str, parts: Sequence[tuple[str, Path, Single]]) -> Plan:
     """The plan of a recipe's parts, each with its name and file."""
-    warnings = list[str]()
-    photos = None
-    if any(part.stage != "export" for _, _, part in parts):
+    photos, missing = None, list[str]()
+    data = next((part.data for _, _, part in parts if part.stage != "export"), None)
+    if data is not None:
         try:
-            photos = Photographs()
+            photos = Photographs(data)
         except LlamaVidError as problem:
-            warnings.append(str(problem))
+            missing.append(str(problem))
     planner = Planner(photos)
     stages = [planner.stage(name, part) for name, _, part in parts]
-    warnings += planner.warnings
+    warnings, problems = planner.warnings, [*missing, *planner.problems]
     free, disk = free_bytes(), min(_free_disk(part.cache) for _, _, part in parts)
-    plan = Plan(recipe, _device(), stages, _counts(photos), free, disk, warnings, planner.problems)
+    plan = Plan(recipe, _device(), stages, _counts(photos), free, disk, warnings, problems)
     if free is not None and plan.memory > free:
         most = max(stages, key=lambda stage: stage.memory)
         advice = "fewer rows or shorter ones" if most.stage == "align" else "another machine, or end what else runs"

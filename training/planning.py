@@ -77,9 +77,11 @@ class Planner:
         new = sum(rows for each, rows in sizes.items() if not (recipe.cache / f"{each}.npy").is_file())
         disk = new * shape[0] * shape[1] * BFLOAT16 if shape else 0
         disk += 0 if own or done_rows(recipe.cache / f"{TEXTS}.npy") else texts * TEXT_BYTES
+        if self.photos is None:
+            return StagePlan(name, "prepare", does, how="time: unknown without the photos")
         tower = self._opened(recipe.tower)
         if tower is None:
-            return StagePlan(name, "prepare", does, seconds=None, how="time: unknown without the tower", disk=disk)
+            return StagePlan(name, "prepare", does, how="time: unknown without the tower", disk=disk)
         each_s = photo_seconds(tower)
         how = f"time: {each_s * 1000:.0f} ms a photo, measured just now"
         if texts_left:
@@ -117,7 +119,7 @@ class Planner:
         how = "time: as the recipe gives it"
         memory = 0
         self._find_language(recipe, size)
-        if size is not None:
+        if size is not None and self.photos is not None:
             each_s = layer_seconds(size.shape, recipe.rows, recipe.length, recipe.rank)
             steps = left / (each_s * size.shape.layers)
             how += (

@@ -7,6 +7,7 @@ file; `imagenet-text.npy` states of the class names.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,26 +17,39 @@ from torch import Tensor
 
 from llama_vid.errors import ConfigError
 from llama_vid.tokenizer.tower import MINI_SIZE, ImageTower, mini_clip
+from training.data.spec import DatasetSpec
 from training.features import cache_features
 from training.flickr8k import Caption, CaptionedPhoto, data_folder, photos_in, photos_of, read_captions
 from training.imagenet import cache_class_texts, cache_classes
+from training.named import captioned_photos, check_data
 from training.recipe import Prepare, Tower
 from training.texts import TextStates, cache_texts
 from training.towers import Embeddings, cache_concepts, check_cache, classify_own, embeddings_file, own_tower
 
 TRAIN, DEV, UNLABELLED = "flickr8k-train", "flickr8k-dev", "coco-unlabelled"
+FEWEST: Final = 5  # columns of captions that stage 0 draws from
 TEXTS: Final = "flickr8k-text"
 
 
 class Photographs:
-    """The photos of all sets and all captions, as the data folder holds them. Raises ConfigError."""
+    """The photos of all sets and all captions, as the data folder holds them.
 
-    def __init__(self) -> None:
+    `data` are data sets whose captioned photos are trained on instead of Flickr8k's; their captions come last in
+    `captions`. Raises ConfigError.
+    """
+
+    def __init__(self, data: Sequence[DatasetSpec] = ()) -> None:
         folder = data_folder()
+        self.named = bool(data)
         self.captions: list[Caption] = read_captions(folder / "flickr8k")
-        self.train: list[CaptionedPhoto] = photos_of(self.captions, "train", folder / "flickr8k")
         self.dev: list[CaptionedPhoto] = photos_of(self.captions, "dev", folder / "flickr8k")
         self.unlabelled: list[Path] = photos_in(folder / "coco" / "unlabelled")
+        self.train: list[CaptionedPhoto]
+        if data:
+            self.train, own = captioned_photos(data, folder, len(self.captions))
+            self.captions += own
+        else:
+            self.train = photos_of(self.captions, "train", folder / "flickr8k")
 
 
 def prepare(recipe: Prepare, photos: Photographs, tower: ImageTower | None = None) -> dict[str, object]:
@@ -45,6 +59,7 @@ def prepare(recipe: Prepare, photos: Photographs, tower: ImageTower | None = Non
     """
     cache = recipe.cache
     check_cache(cache, recipe.tower, write=True)
+    check_data(cache, photos.train, named=photos.named, write=True)
     own = own_tower(recipe.tower) if isinstance(recipe.tower, Tower) else None
     tower = own or tower or locked_tower()
     sets = (
@@ -83,7 +98,7 @@ def locked_tower() -> ImageTower:
 def text_states(cache: Path, photos: list[CaptionedPhoto]) -> Tensor:
     """States (N, captions, 384) of the photos' captions; a photo with fewer captions than others repeats its own."""
     rows = np.load(require(cache / f"{TEXTS}.npy"), mmap_mode="r")
-    most = max(len(photo.captions) for photo in photos)
+    most = max(FEWEST, *(len(photo.captions) for photo in photos))
     index = [[photo.captions[i % len(photo.captions)].row for i in range(most)] for photo in photos]
     return torch.from_numpy(np.array(rows[np.array(index)]))
 

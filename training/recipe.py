@@ -4,6 +4,8 @@ Every stage may name another image tower and another language model than those o
 
     tower: {name: ViT-B-32, weights: weights/ViT-B-32.safetensors, get: where the file is to be had}
     language: {folder: weights/Llama-3.2-1B, get: where the folder is to be had}
+
+and the data sets whose photos it trains on: `data: [{path: annotations/captions_train2017.json}]`.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from llama_vid.errors import ConfigError
+from training.data.spec import DatasetSpec
 
 RECIPES: Final = Path(__file__).parent / "recipes"
 MINI: Final = "mini"
@@ -74,7 +77,8 @@ class Language(BaseModel):
 
 class Stage(BaseModel):
     """What all stages share: `out` takes checkpoints, logs and plots, `cache` the features; both may be relative to
-    the folder that the command runs in. `tower` and `language` are the frozen parts that the bundle is trained for."""
+    the folder that the command runs in. `tower` and `language` are the frozen parts that the bundle is trained for,
+    `data` the data sets whose captioned photos take the place of Flickr8k's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -82,6 +86,7 @@ class Stage(BaseModel):
     cache: Path = Path(".cache/features")
     tower: Literal["mini"] | Tower = "mini"
     language: Literal["mini"] | Language = "mini"
+    data: list[DatasetSpec] = []
 
 
 class Prepare(Stage):

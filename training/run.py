@@ -46,21 +46,21 @@ def _run(recipe: Single, title: str) -> dict[str, object]:
     print(f"train: {title}", file=sys.stderr, flush=True)
     match recipe:
         case Prepare():
-            report = prepare(recipe, Photographs())
+            report = prepare(recipe, Photographs(recipe.data))
         case Head(tower=Tower(name=name)):
             report = {"skipped": f"{name} has a text side of its own"}
         case Head():
             from training.head_stages import train_heads
 
-            report = train_heads(recipe, Photographs())
+            report = train_heads(recipe, Photographs(recipe.data))
         case Labels():
             from training.label_stage import label_concepts
 
-            report = label_concepts(recipe, Photographs())
+            report = label_concepts(recipe, Photographs(recipe.data))
         case Align():
             from training.token_stages import align
 
-            report = align(recipe, Photographs())
+            report = align(recipe, Photographs(recipe.data))
         case Export():
             from training.token_stages import export
 

@@ -21,6 +21,7 @@ from training.films import Films, read_films
 from training.head_stages import labels_file
 from training.joint import JointSpace
 from training.members import Members
+from training.named import check_data
 from training.options import AlignOptions
 from training.prepare import TRAIN, UNLABELLED, Photographs, require
 from training.progress import RunLog, plot_loss, read_log
@@ -57,6 +58,7 @@ def vocabulary(
 def align(recipe: Align, photos: Photographs) -> dict[str, object]:
     """Train compressor and LoRA, or go on with them; returns where they lie and their last loss."""
     torch.manual_seed(recipe.seed)
+    check_data(recipe.cache, photos.train, named=photos.named)
     arrays = [np.load(require(recipe.cache / f"{name}.npy"), mmap_mode="r") for name in (TRAIN, UNLABELLED)]
     labels = [np.load(require(labels_file(recipe.out, name))) for name in (TRAIN, UNLABELLED)]
     captions = [*(photo.texts for photo in photos.train), *([] for _ in photos.unlabelled)]

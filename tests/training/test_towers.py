@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from ruamel.yaml import YAML
 
 from llama_vid.bundle import load_bundle, read_manifest
@@ -17,7 +18,7 @@ from llama_vid.errors import BundleError, ConfigError
 from llama_vid.model import LLaMAVID
 from llama_vid.needs import free_bytes, language_bytes, parameters, refuse_if_too_large
 from tests.conftest import painted, write_video
-from tests.training.tiny_parts import tiny_llama, tiny_photos, tiny_tower
+from tests.training.tiny_parts import CAPTIONS, tiny_llama, tiny_photos, tiny_tower
 from training.concepts import CONCEPTS
 from training.recipe import RECIPES
 from training.run import run_recipe
@@ -105,6 +106,42 @@ def test_a_recipe_from_photos_to_an_answer(name: str, tmp_path: Path, monkeypatc
         load_bundle(str(tmp_path / "tiny"))
     with pytest.raises(ConfigError, match=r"are not here; it is to be had from: the test"):
         run_recipe(str(recipe))
+
+
+@pytest.mark.slow
+def test_a_recipe_names_its_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tiny_photos(tmp_path / "data")
+    monkeypatch.setenv("LLAMA_VID_DATA", str(data))
+    own = tmp_path / "own"
+    (own / "train2017").mkdir(parents=True)
+    images, told = [], []
+    for i in range(9):
+        picture = np.random.default_rng(100 + i).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(own / "train2017" / f"{i:012}.jpg")
+        images.append({"id": i, "file_name": f"{i:012}.jpg", "width": 64, "height": 64})
+        told += [{"id": 2 * i + n, "image_id": i, "caption": CAPTIONS[(i + n) % 4]} for n in range(2)]
+    # A copy of a photo that is held out for evaluation must not come through.
+    held_out = (data / "flickr8k" / "photos" / "11.jpg").read_bytes()
+    (own / "train2017" / f"{8:012}.jpg").write_bytes(held_out)
+    (own / "captions_train2017.json").write_text(json.dumps({"images": images, "annotations": told}))
+    name, weights = tiny_tower(tmp_path, "ViT-B-32")
+    llama = tiny_llama(tmp_path / "llama")
+    recipe = tmp_path / "own.yaml"
+    keys = f"out: {tmp_path / 'runs'}\ncache: {tmp_path / 'cache'}\ntower: {{name: {name}, weights: {weights}}}\n"
+    named = f"data: [{{path: {own / 'captions_train2017.json'}}}]\n"
+    short = ", ".join(f"{key}: {json.dumps(value)}" for key, value in SHORT.items())
+    recipe.write_text(
+        f"stage: sequence\nrecipes: [prepare, labels, align]\nlanguage: {{folder: {llama}}}\n{keys}{named}"
+        f"changes:\n  align: {{{short}}}\n"
+    )
+    report: Any = run_recipe(str(recipe))
+    assert report["prepare"]["photos"]["flickr8k-train"] == 8
+    assert report["align"]["steps"] >= 1
+    (tmp_path / "labels.yaml").write_text(f"stage: labels\nseeds: [1]\n{keys}")
+    with pytest.raises(ConfigError, match="holds features of other training photos"):
+        run_recipe(str(tmp_path / "labels.yaml"))
+    (tmp_path / "labels.yaml").write_text(f"stage: labels\nseeds: [1]\n{keys}{named}")
+    assert run_recipe(str(tmp_path / "labels.yaml"))["concepts"] == len(CONCEPTS)
 
 
 def test_features_of_another_tower_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
