@@ -51,8 +51,11 @@ def _run(recipe: Single, title: str) -> dict[str, object]:
             report = {"skipped": f"{name} has a text side of its own"}
         case Head():
             from training.head_stages import train_heads
+            from training.named import check_data
 
-            report = train_heads(recipe, Photographs(recipe.data))
+            photos = Photographs(recipe.data)
+            check_data(recipe.cache, photos.train, named=photos.named)
+            report = train_heads(recipe, photos)
         case Labels():
             from training.label_stage import label_concepts
 

@@ -69,6 +69,11 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
     films = None
     if recipe.synthetic is not None:
         rows, made = read_films(recipe.synthetic)
+        if rows.shape[1:] != arrays[0].shape[2:]:
+            raise ConfigError(
+                f"{recipe.synthetic} holds features of {rows.shape[1]}×{rows.shape[2]}, those of the photos are "
+                f"{arrays[0].shape[2]}×{arrays[0].shape[3]}: another tower's; leave `synthetic` out"
+            )
         films = Films(made, sum(array.shape[1] for array in arrays))
         arrays.append(rows[None])
     space = JointSpace.of(recipe)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from llama_vid.errors import BundleError
+from llama_vid.needs import LanguageNeed, TowerNeed
 
 PACKAGE = Path(__file__).resolve().parent.parent
 BUNDLES = PACKAGE / "bundles"
@@ -103,8 +104,8 @@ def verify_bundle(item: Item) -> Item:
     place = Path(item.detail)
     fix = "install llama-vid-live again, or check the bundle's files out anew"
     try:
-        listed = json.loads((place / "bundle.json").read_text(encoding="utf-8"))["files"]
-        hashes = {str(name): str(value) for name, value in listed.items()}
+        manifest = json.loads((place / "bundle.json").read_text(encoding="utf-8"))
+        hashes = {str(name): str(value) for name, value in manifest["files"].items()}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return Item("bundle", item.name, "damaged", item.size, "bundle.json is missing or lists no files", fix)
     for name, wanted in hashes.items():
@@ -113,6 +114,12 @@ def verify_bundle(item: Item) -> Item:
             return Item("bundle", item.name, "damaged", item.size, f"{name} is missing", fix)
         if _sha256(path).hexdigest() != wanted:
             return Item("bundle", item.name, "damaged", item.size, f"{name} is not the file that was published", fix)
+    try:
+        for need in (TowerNeed.of(manifest), LanguageNeed.of(manifest)):
+            if need is not None:
+                need.find(place)
+    except BundleError as problem:  # it says what to do
+        return Item("bundle", item.name, "missing", item.size, str(problem))
     return item
 
 

@@ -104,6 +104,8 @@ def test_a_recipe_from_photos_to_an_answer(name: str, tmp_path: Path, monkeypatc
     (tmp_path / "tiny" / weights.name).unlink()
     with pytest.raises(BundleError, match=rf"needs the weights of the image tower {tower}: .*had from: the test"):
         load_bundle(str(tmp_path / "tiny"))
+    lacking = verify_bundle(folder_bundle(tmp_path / "tiny"))
+    assert (lacking.state, "the image tower" in lacking.detail) == ("missing", True)
     with pytest.raises(ConfigError, match=r"are not here; it is to be had from: the test"):
         run_recipe(str(recipe))
 
