@@ -120,12 +120,11 @@ class Planner:
         memory = 0
         self._find_language(recipe, size)
         if size is not None and self.photos is not None:
-            each_s = layer_seconds(size.shape, recipe.rows, recipe.length, recipe.rank)
-            steps = left / (each_s * size.shape.layers)
-            how += (
-                f"; about {steps:,.0f} steps of {each_s * size.shape.layers:.1f} s, by one layer measured just now"
-                f"{' before it is compiled' if recipe.compiled else ''}"
-            )
+            step_s = layer_seconds(size.shape, recipe.rows, recipe.length, recipe.rank) * size.shape.layers
+            if recipe.compiled:
+                step_s /= RATES["compiled"]
+            steps, gain = left / step_s, " and what compiling gains, from the table of rates" if recipe.compiled else ""
+            how += f"; about {steps:,.0f} steps of {step_s:.1f} s, by one layer measured just now{gain}"
             if steps < 200:
                 self.warnings.append(
                     f"{name}: {recipe.seconds:.0f} s are about {steps:.0f} steps on this machine, too few to learn; "

@@ -17,6 +17,7 @@ SMOLLM2_SHAPE: Final = LlamaShape(layers=30, width=576, inner=1536, heads=9, gro
 #: Of a trained number: itself, its gradient, and AdamW's two moments, in float32.
 TRAINED_BYTES: Final = 16
 BFLOAT16: Final = 2
+PROCESS_BYTES: Final = 400_000_000  # Python, torch and the photos' lists; the features are read from disk as needed
 CAPTION_WORDS: Final = 8000  # tokens that captions and answers are made of, about
 
 
@@ -84,7 +85,8 @@ class LlamaSize:
         words = CAPTION_WORDS + recipe.words
         scored = recipe.rows * recipe.length // 2  # about half of the slots have a target
         return (
-            self.parameters * BFLOAT16
+            PROCESS_BYTES
+            + self.parameters * BFLOAT16
             + self.activations(recipe.rows, recipe.length)
             + 2 * 4 * scored * words
             + TRAINED_BYTES * (trained + self.deltas(recipe.rank))
