@@ -143,7 +143,7 @@ def refuse_if_too_large(what: str, needed: int, free: int | None) -> None:
 
 def _told(kind: Any, part: str, told: Any) -> Any:
     try:
-        return kind(**told)
+        return kind(**dict(told))
     except TypeError:
         raise BundleError(
             f"the manifest does not say which {part} the bundle needs ({told!r}); export the bundle again"

@@ -86,6 +86,7 @@ def test_a_recipe_from_photos_to_an_answer(name: str, tmp_path: Path, monkeypatc
 
     bundle = load_bundle(str(tmp_path / "tiny"), device="cpu")
     assert (bundle.tower.patches, bundle.language.width) == (patches, 48)
+    assert bundle.budget().marks >= bundle.budget().mark_count * len(bundle.language.tokenize("[9999 min]"))
     deltas = torch.load(tmp_path / "runs" / "align.pt", weights_only=True)["decoder"]
     assert any(float(value.abs().max()) > 0 for key, value in deltas.items() if ".b." in key), "LoRA was trained"
     film = write_video(tmp_path / "film.mp4", [painted(number) for number in range(3)])
