@@ -199,7 +199,8 @@ def second_in(text: str) -> float | None:
 
 def length_in(text: str) -> float | None:
     """The length that a text names before any time: "About 1 minute 5 seconds: 0:03–0:09" is 65."""
-    before = text.split(":", 1)[0]
+    clock = _CLOCK.search(text)
+    before = text[: clock.start()] if clock else text
     found = _LENGTH.findall(before)
     return sum(float(number) * _UNITS[unit] for number, unit in found) if found else None
 

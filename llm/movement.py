@@ -15,7 +15,7 @@ from typing import Final
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.movement_words import About, Asked, Form, asked, is_now
-from llama_vid.llm.questions import Question
+from llama_vid.llm.questions import Question, QuestionKind
 from llama_vid.llm.words import duration, listed
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.compressor import STILL
@@ -27,15 +27,31 @@ NOW: Final = 2.0  # seconds before the end of memory that "now" means
 
 BELOW_BEST: Final = 1.5  # z-scores below the best frame that still count as the thing asked for
 
+PAIRS: Final = 8  # that the language model reads at once, as training showed it
+#: What is asked of the tokens in the words that training used.
+READ: Final = {
+    About.ARRIVALS: "Does something come into view?",
+    About.DEPARTURES: "Does something leave?",
+    About.LIGHT: "Does the light change?",
+}
+CHANGE: Final = {
+    About.ARRIVALS: READ[About.ARRIVALS],
+    About.DEPARTURES: READ[About.DEPARTURES],
+    About.OBJECTS: "Does an object move?",
+}
+
 Runs = list[tuple[int, int]]
 
 
 def about(question: Question) -> Asked | None:
-    """What a question asks about movement, its time words aside; None if it is about something else."""
+    """What a question asks about movement, its time words aside; None if it is about something else, or about which of
+    two events came first."""
     text = question.text.lower().replace("’", "'")
-    if question.span is None or is_now(question.span.words):
-        return asked(text)
-    return asked(text.replace(question.span.words, " ", 1))
+    if question.span is not None and not is_now(question.span.words):
+        text = text.replace(question.span.words, " ", 1)
+    found = asked(text)
+    ordered = question.kind is QuestionKind.ORDER and bool(question.others)
+    return None if found and ordered and found.about not in (About.WHICH, About.FIRST) else found
 
 
 def cuts(entries: Sequence[MemoryEntry]) -> Runs:
@@ -85,17 +101,66 @@ def tell(told: Asked, find: Finder, inquiry: Inquiry) -> Iterator[str]:
         found = cuts(entries)
         _note(find, inquiry, found)
         yield f"{len(found) + 1}" + (f": they change at {_instants(inquiry, found)}." if found else ".")
+    elif told.about in READ:
+        yield from _read(told, find, inquiry)
     else:
         if told.about is About.THING:
             runs, never = yield from _of(told.subject, find, inquiry)
         else:
-            runs, never = _runs(told.about, entries)
+            runs, never = runs_of(told.about, entries)
         whether_still = told.about is About.STILLNESS and told.form is Form.WHETHER
         _note(find, inquiry, moving(entries) if whether_still else runs)
         yield from _formed(told, inquiry, runs, never)
 
 
-def _runs(what: About, entries: Sequence[MemoryEntry]) -> tuple[Runs, str]:
+def _read(told: Asked, find: Finder, inquiry: Inquiry) -> Iterator[str]:
+    """What the energies cannot tell: the language model reads the tokens of each stretch in which something moved, with
+    the frame before and the frame after it, or of all entries where light is asked about, which moves nothing.
+    """
+    entries, question = inquiry.entries, READ[told.about]
+    runs = [(0, len(entries) - 1)] if told.about is About.LIGHT else moving(entries)
+    found: Runs = []
+    for first, last in runs[:TOLD]:
+        near = entries[max(0, first - 1) : last + 2]
+        margin = find.margin([entry.pair for entry in near[:: -(-len(near) // PAIRS)]], question)
+        if find.calibration.of_tokens(margin) >= 0.5:
+            found.append((first, last))
+        yield ""
+    _note(find, inquiry, found)
+    whole = told.about is About.LIGHT
+    if told.form is Form.WHETHER:
+        yield (
+            ("Yes." if whole else f"Yes, it seems, at {_times(inquiry, found)}.")
+            if found
+            else "No, it does not seem so."
+        )
+    elif not found:
+        yield "I have not seen that."
+    elif told.form is Form.HOW_OFTEN:
+        yield f"{len(found)}, it seems, at {_times(inquiry, found)}."
+    else:
+        yield f"It seems, at {_times(inquiry, found)}."
+
+
+def changes(find: Finder, inquiry: Inquiry) -> str:
+    """What changed in the entries, as far as their energies, scenes and tokens tell; "" if nothing did."""
+    entries = inquiry.entries
+    if found := cuts(entries):
+        return f"The scene changes at {_instants(inquiry, found)}."
+    if camera := moving(entries, WHOLE):
+        return f"The camera moves, it seems, at {_times(inquiry, camera)}."
+    runs = moving(entries)
+    if not runs:
+        return ""
+    near = entries[max(0, runs[0][0] - 1) : runs[-1][1] + 2]
+    pairs = [entry.pair for entry in near[:: -(-len(near) // PAIRS)]]
+    margins = {about: find.margin(pairs, question) for about, question in CHANGE.items()}
+    best = max(margins, key=lambda about: margins[about])
+    said = {About.ARRIVALS: "Something came in", About.DEPARTURES: "Something left"}.get(best, "Something moves")
+    return f"{said}, it seems, at {_times(inquiry, runs)}."
+
+
+def runs_of(what: About, entries: Sequence[MemoryEntry]) -> tuple[Runs, str]:
     """The runs that a question is about, and what is said where there are none."""
     match what:
         case About.CUTS:

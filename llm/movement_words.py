@@ -20,6 +20,9 @@ class About(StrEnum):
     CAMERA = "camera"
     OBJECTS = "objects"
     STILLNESS = "stillness"
+    ARRIVALS = "arrivals"  # something, whatever it is, comes into view
+    DEPARTURES = "departures"
+    LIGHT = "light"
     MOVEMENT = "movement"
     THING = "thing"  # one that the question names
     WHICH = "which"  # camera or object
@@ -73,6 +76,21 @@ _ABOUT: Final = (
         r"(?:completely |entirely )?still$",
         rf"\b(?:nothing|no ?(?:one|thing|body)) (?:is |was )?{_MOVE}$",
         r"\bno (?:movement|motion)$|\bmotionless$",
+    ),
+    (
+        About.ARRIVALS,
+        r"\b(?:anything|something) (?:new )?(?:comes?|came|enters?|entered|appears?|appeared|arrives?|arrived)"
+        r"(?: (?:in|into (?:view|sight|the (?:picture|scene|frame))))?$",
+    ),
+    (
+        About.DEPARTURES,
+        r"\b(?:anything|something) (?:leaves?|left|disappears?|disappeared|go(?:es)? (?:away|out of (?:view|sight)))"
+        r"(?: the (?:picture|scene|frame|view))?$",
+    ),
+    (
+        About.LIGHT,
+        r"\b(?:light|lighting|brightness) chang(?:e|es|ed|ing)$",
+        r"\b(?:get|gets|got|become|becomes) (?:darker|brighter)$",
     ),
     (
         About.MOVEMENT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -36,8 +36,12 @@ class Finder:
 
     calibration = Calibration(present=1.0)
 
-    def __init__(self, seen: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-        self.seen = seen
+    def __init__(self, seen: Collection[int] = (), margins: Sequence[float] = ()) -> None:
+        self.seen, self.margins = seen, iter(margins)
+
+    def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
+        assert 0 < len(pairs) <= movement.PAIRS
+        return next(self.margins)
 
     def scores(self, entries: tuple[MemoryEntry, ...], text: str) -> torch.Tensor:
         return torch.tensor([3.0 if int(entry.start) in self.seen else -1.0 for entry in entries])
@@ -50,7 +54,13 @@ class Finder:
         return self.plain(entry)
 
 
-def answer(question: str, entries: tuple[MemoryEntry, ...] | None = None, *, seen: set[int] | None = None) -> Any:
+def answer(
+    question: str,
+    entries: tuple[MemoryEntry, ...] | None = None,
+    *,
+    seen: Collection[int] = (),
+    margins: Sequence[float] = (),
+) -> Any:
     """The answer's text and the times of its evidence."""
     entries = memory() if entries is None else entries
     sorted_ = sort_question(question, entries[0].start, entries[-1].end)
@@ -60,7 +70,7 @@ def answer(question: str, entries: tuple[MemoryEntry, ...] | None = None, *, see
         inquiry.entries = tuple(e for e in entries if e.end > sorted_.span.start and e.start < sorted_.span.end)
     told = movement.about(sorted_)
     assert told is not None, question
-    find: Any = Finder(seen or set())
+    find: Any = Finder(seen, margins)
     text = "".join(movement.tell(told, find, inquiry))
     return text, [evidence.start for evidence in inquiry.evidence]
 
@@ -125,6 +135,43 @@ def test_other_questions_are_left_alone(question: str) -> None:
 )  # fmt: skip
 def test_answers_follow_from_energies_and_scenes(question: str, text: str, times: list[float]) -> None:
     assert answer(question) == (text, times)
+
+
+def test_which_of_two_events_came_first_is_another_question() -> None:
+    assert movement.about(sort_question("Does something move before the scene changes?")) is None
+    which = movement.about(sort_question("What moves, the camera or an object?"))
+    assert which is not None
+    assert which.about is About.WHICH
+
+
+@pytest.mark.parametrize(
+    ("margins", "question", "text"),
+    [
+        ((2.0, -2.0), "Does something come into view?", "Yes, it seems, at 0:03–0:05."),
+        ((-2.0, -2.0), "Does something leave?", "No, it does not seem so."),
+        ((-2.0, 2.0), "When does something leave?", "It seems, at 0:09–0:10."),
+        ((2.0, 2.0), "How often does something enter?", "2, it seems, at 0:03–0:05 and 0:09–0:10."),
+        ((-2.0,), "Does the light change?", "No, it does not seem so."),
+        ((2.0,), "Does it get darker?", "Yes."),
+    ],
+)
+def test_what_energies_cannot_tell_is_read_from_the_tokens(margins: Sequence[float], question: str, text: str) -> None:
+    assert answer(question, margins=margins)[0] == text
+
+
+def test_a_change_is_told_by_cuts_then_the_camera_then_the_tokens() -> None:
+    def changes(rows: tuple[tuple[float, int], ...], *margins: float) -> str:
+        watched: Any = SimpleNamespace(zone=None)
+        find: Any = Finder(margins=margins)
+        return movement.changes(find, Inquiry(sort_question("What changed?"), watched, memory(rows), lambda: False))
+
+    assert changes(FILM) == "The scene changes at 0:07."
+    assert changes(((0, 0), (0.9, 0), (0, 0))) == "The camera moves, it seems, at 0:01–0:02."
+    thing = ((0, 0), (0.4, 0), (0, 0))
+    assert changes(thing, 3.0, 1.0, 2.0) == "Something came in, it seems, at 0:01–0:02."
+    assert changes(thing, 1.0, 3.0, 2.0) == "Something left, it seems, at 0:01–0:02."
+    assert changes(thing, 1.0, 1.5, 2.0) == "Something moves, it seems, at 0:01–0:02."
+    assert changes(((0, 0), (0, 0))) == ""
 
 
 def test_a_still_film_says_so() -> None:
