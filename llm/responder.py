@@ -220,6 +220,8 @@ class Responder:
             told = yield from self._told(inquiry, found[0])
             yield f"Nothing has changed: {told}"
             return
+        if told_by_movement := movement.changes(self.find, inquiry):
+            yield f"{told_by_movement} "
         first, last = found[0], found[-1]
         if len(found) == 1:
             end = len(entries) - 1
