@@ -68,6 +68,11 @@ class Films:
         return Item(prefix, [sampler.segment(asked.question, asked.answer, 2.0) for asked in chosen])
 
 
+def films_folder(cache: Path) -> Path:
+    """Where the rendered films of a cache lie."""
+    return cache / "films"
+
+
 def read_films(folder: Path) -> tuple[npt.NDArray[np.float16], list[TrainingFilm]]:
     """Features (frames, P, C) and films of a folder. Raises ConfigError if it is missing or unfinished."""
     found = load_shards(folder)

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from llama_vid.errors import LlamaVidError
 from llama_vid.needs import free_bytes, parameters, refuse_if_too_large
 from llama_vid.tokenizer.open_clip_tower import random_tower
 from llama_vid.tokenizer.tower import ImageTower
+from training.films import films_folder
 from training.head_stages import labels_file
 from training.prepare import DEV, TEXTS, TRAIN, UNLABELLED, Photographs, locked_tower
 from training.probe import RATES, layer_seconds, photo_seconds
-from training.recipe import Align, Export, Head, Labels, Prepare, Single, Tower
+from training.recipe import Align, Export, Head, Labels, Prepare, Render, Single, Tower
 from training.sizes import BFLOAT16, LlamaSize, compressor_parameters, tower_shape
+from training.synthetic.shards import FEATURES
 from training.towers import language_source, own_tower, weights_of
 
 TEXT_BYTES = 384 * 4  # a caption's state
+FILM_FRAMES, FRAME_SECONDS = 8, 0.003  # frames of a rendered film, and the time to draw one
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,8 @@ class Planner:
                 known = all(labels_file(recipe.out, each).is_file() for each in (TRAIN, UNLABELLED))
                 does = "which concepts each photo shows" + (", anew" if known else "")
                 return StagePlan(name, "labels", does, seconds=RATES["labels"], how="time: from the table of rates")
+            case Render():
+                return self._render(name, recipe)
             case Align():
                 return self._align(name, recipe)
             case Export():
@@ -108,9 +114,25 @@ class Planner:
             name, "head", does, finished=not left, seconds=seconds, how=how, memory=features + batch
         )  # fmt: skip
 
+    def _render(self, name: str, recipe: Render) -> StagePlan:
+        shape, frames = tower_shape(recipe.tower), recipe.clips * FILM_FRAMES
+        features = films_folder(recipe.cache) / FEATURES
+        known = len(np.load(features, mmap_mode="r")) if features.is_file() else frames
+        left = known - done_rows(features)
+        does = f"{recipe.clips:,} films of about {FILM_FRAMES} frames, {left:,} of {known:,} frames left"
+        if not left:
+            return StagePlan(name, "render", does, finished=True, seconds=0.0)
+        disk = left * shape[0] * shape[1] * BFLOAT16 if shape else 0
+        tower = self._opened(recipe.tower)
+        if tower is None:
+            return StagePlan(name, "render", does, how="time: unknown without the tower", disk=disk)
+        each_s = photo_seconds(tower) + FRAME_SECONDS
+        how = f"time: {each_s * 1000:.0f} ms a frame, the tower's share measured just now"
+        return StagePlan(name, "render", does, seconds=left * each_s, how=how, disk=disk)
+
     def _align(self, name: str, recipe: Align) -> StagePlan:
         size, shape = LlamaSize.of(recipe.language), tower_shape(recipe.tower)
-        warm, elapsed = _progress(recipe.out / ("full.pt" if recipe.tokens == "full" else "align.pt"))
+        warm, elapsed = _progress(recipe.out / f"{recipe.name}.pt")
         left = max(0.0, recipe.seconds - elapsed)
         does = f"compressor and LoRA, {recipe.seconds - left:.0f} of {recipe.seconds:.0f} s of steps done"
         if not left and warm >= recipe.warm_seconds:

@@ -118,14 +118,27 @@ class Labels(Stage):
     sure: Share = 0.8
 
 
+class Render(Stage):
+    """Films drawn from the training photos, with exact truth (`training/synthetic/`): features and the compressor's
+    decisions of every frame, questions with answers. `icons` is a folder of named icons, `share` of the things are."""
+
+    stage: Literal["render"]
+    clips: PositiveInt = 1800
+    seed: int = 0
+    icons: Path | None = None
+    share: Share = 0.5
+
+
 class Align(Stage):
     """Stages 1 and 2: see `AlignOptions`. `words` random words join the captions' in the training vocabulary.
 
-    `tokens` says what is trained: pairs, or the baseline `full` (written to `full.pt`). `init` is a bundle whose
-    weights the run starts from, null starts anew. `synthetic` is a folder of rendered films.
+    `tokens` says what is trained: pairs, or the baseline `full`. `name` is what the run's checkpoint, log and plot are
+    called; `init` names an earlier run of the same `out`, or a bundle, whose weights it starts from (null: anew).
+    `films` above 0 needs rendered films.
     """
 
     stage: Literal["align"]
+    name: Annotated[str, Field(pattern=r"^[\w-]+$")] = "align"
     seeds: Annotated[list[int], Field(min_length=1)]
     seconds: NonNegativeFloat
     warm_seconds: NonNegativeFloat
@@ -142,11 +155,10 @@ class Align(Stage):
     clips_first: Share = 0.15
     clips_last: Share = 0.45
     recalled: Share = 0.25
-    films: Share = 0.2
+    films: Share = 0.0
     most_frames: Annotated[int, Field(ge=0)] = 0
     tokens: Literal["pair", "full"] = "pair"
     init: str | None = None
-    synthetic: Path | None = None
     guided: Share = 0.2
     report_steps: PositiveInt = 20
     compiled: bool = True
@@ -154,9 +166,11 @@ class Align(Stage):
 
 
 class Export(Stage):
-    """The bundle in the folder `bundle`; `card` is a model card to put in, null keeps the one that is there."""
+    """The bundle in the folder `bundle`, of the run named `run`, with the baseline of the run `full` if that is there.
+    `card` is a model card to put in, null keeps the one that is there."""
 
     stage: Literal["export"]
+    run: str = "align"
     seeds: Annotated[list[int], Field(min_length=1)]
     bundle: Path
     photos: Annotated[int, Field(ge=2)] = 384
@@ -174,7 +188,7 @@ class Sequence(Stage):
     changes: dict[str, dict[str, Any]] = {}
 
 
-Single = Prepare | Head | Labels | Align | Export
+Single = Prepare | Head | Labels | Render | Align | Export
 Recipe = Single | Sequence
 _ADAPTER: Final[TypeAdapter[Recipe]] = TypeAdapter(Annotated[Recipe, Field(discriminator="stage")])
 
@@ -243,7 +257,7 @@ def _find(recipe: str, beside: Path | None) -> Path:
 def _explained(path: Path, tree: CommentedMap, error: Any, at: str = "") -> str:
     """One mistake as file, line, key and what is wrong."""
     place = [str(part) for part in error["loc"]]
-    if place and place[0] in ("prepare", "head", "labels", "align", "export", "sequence"):
+    if place and place[0] in ("prepare", "head", "labels", "render", "align", "export", "sequence"):
         place = place[1:]  # the stage, which pydantic puts first
     key = place[0] if place else "stage"
     line = f":{tree.lc.key(key)[0] + 1}" if key in tree and not at else ""
@@ -253,7 +267,7 @@ def _explained(path: Path, tree: CommentedMap, error: Any, at: str = "") -> str:
     what = known.get(error["type"], error["msg"])
     if error["type"] == "extra_forbidden":
         names = sorted(
-            {name for model in (Prepare, Head, Labels, Align, Export, Sequence) for name in model.model_fields}
+            {name for model in (Prepare, Head, Labels, Render, Align, Export, Sequence) for name in model.model_fields}
         )
         close = difflib.get_close_matches(key, names, 1)
         what += f" (did you mean {close[0]}?)" if close else ""

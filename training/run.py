@@ -9,7 +9,7 @@ from pathlib import Path
 from llama_vid.errors import ConfigError
 from training.plan import Plan, make_plan
 from training.prepare import Photographs, prepare
-from training.recipe import Align, Export, Head, Labels, Prepare, Sequence, Single, Tower, load_recipe, parts_of
+from training.recipe import Align, Export, Head, Labels, Prepare, Render, Sequence, Single, Tower, load_recipe, parts_of
 
 
 def run_recipe(recipe: str) -> dict[str, object]:
@@ -60,6 +60,10 @@ def _run(recipe: Single, title: str) -> dict[str, object]:
             from training.label_stage import label_concepts
 
             report = label_concepts(recipe, Photographs(recipe.data))
+        case Render():
+            from training.render_stage import render
+
+            report = render(recipe, Photographs(recipe.data))
         case Align():
             from training.token_stages import align
 

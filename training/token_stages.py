@@ -17,7 +17,7 @@ from training.align import Trainer
 from training.decoder import TrainableDecoder, named_deltas
 from training.export import CARD, export_bundle
 from training.feature_sets import FeatureSets
-from training.films import Films, read_films
+from training.films import Films, films_folder, read_films
 from training.head_stages import labels_file
 from training.joint import JointSpace
 from training.members import Members
@@ -67,17 +67,18 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
     views = [array.shape[0] for array in arrays for _ in range(array.shape[1])]
     memory = Photos(captions, np.concatenate(labels), views)
     films = None
-    if recipe.synthetic is not None:
-        rows, made = read_films(recipe.synthetic)
+    if recipe.films > 0:
+        rows, made = read_films(films_folder(recipe.cache))
         if rows.shape[1:] != arrays[0].shape[2:]:
             raise ConfigError(
-                f"{recipe.synthetic} holds features of {rows.shape[1]}×{rows.shape[2]}, those of the photos are "
-                f"{arrays[0].shape[2]}×{arrays[0].shape[3]}: another tower's; leave `synthetic` out"
+                f"{films_folder(recipe.cache)} holds features of {rows.shape[1]}×{rows.shape[2]}, those of the photos "
+                f"are {arrays[0].shape[2]}×{arrays[0].shape[3]}: another tower's; delete it, and run: llama-vid train "
+                "render"
             )
         films = Films(made, sum(array.shape[1] for array in arrays))
         arrays.append(rows[None])
     space = JointSpace.of(recipe)
-    start = Start.of(recipe.init) if recipe.init else None
+    start = Start.of(recipe.init, recipe.out) if recipe.init else None
     language = load_language(recipe.language)
     if not language.eos:
         raise ConfigError("the language model's config.json names no eos_token_id; set the token that ends a text")
@@ -97,7 +98,7 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
     compressor = FullProjector(config.patches, config.channels, config.out) if full else Compressor(config)
     guides = space.guides()
     own = recipe.model_dump(include=set(AlignOptions.__dataclass_fields__))
-    name = "full" if full else "align"
+    name = recipe.name
     told = recipe.out / f"{name}.jsonl"
     if not (recipe.out / f"{name}.pt").exists():
         told.unlink(missing_ok=True)  # of a run that was thrown away
@@ -139,7 +140,7 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
 def export(recipe: Export) -> dict[str, object]:
     """Write the bundle of the finished stages; returns its folder and size."""
     space = JointSpace.of(recipe)
-    state: dict[str, Any] = torch.load(require(recipe.out / "align.pt"), map_location="cpu", weights_only=True)
+    state: dict[str, Any] = torch.load(require(recipe.out / f"{recipe.run}.pt"), map_location="cpu", weights_only=True)
     config = CompressorConfig(**state.get("config", {}))
     full = None
     if (recipe.out / "full.pt").is_file():

@@ -101,6 +101,7 @@ def test_held_frames_share_their_context_and_still_ones_have_the_still_token(
         tokens = run.tokens(shots).view(3, 2, WIDTH)
     assert torch.equal(tokens[1, 0], tokens[0, 0])
     assert not torch.equal(tokens[2, 0], tokens[0, 0])
+    assert isinstance(run.compressor, Compressor)
     torch.testing.assert_close(tokens[1, 1], run.compressor.still.detach(), atol=0.01, rtol=0.01)
     assert not torch.allclose(tokens[2, 1], run.compressor.still, atol=0.01)
 

@@ -8,7 +8,6 @@ in its scene, -1 where a scene begins), `clips.jsonl` (a line a clip: seed, firs
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import Counter
@@ -28,7 +27,6 @@ from llama_vid.tokenizer.compressor import Compressor
 from llama_vid.tokenizer.tower import Encoded, ImageTower
 from training.features import load_photo
 from training.rowcache import filled
-from training.synthetic.icons import Icons
 from training.synthetic.plan import Mix, Plan, draw_plan
 from training.synthetic.questions import QA, questions
 from training.synthetic.render import Painter
@@ -116,7 +114,7 @@ def load_shards(folder: Path) -> SyntheticClips:
     """The clips that `write_shards` put into a folder. Raises ConfigError if it is missing or unfinished."""
     missing = [name for name in (FEATURES, LUMA, RULES, CLIPS, PHOTOS) if not (folder / name).is_file()]
     if missing:
-        raise ConfigError(f"{folder} lacks {missing[0]}; run: python -m training.synthetic.shards --out {folder}")
+        raise ConfigError(f"{folder} lacks {missing[0]}; run: llama-vid train render")
     clips = []
     with (folder / CLIPS).open(encoding="utf-8") as file:
         for line in map(json.loads, file):
@@ -195,30 +193,3 @@ def _rules(
             anchor[t] = anchor[t - 1] if pair.held else t
         start += length
     return energy, held, cut, anchor, previous
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Makes a folder of clips from the training photos: Flickr8k's train split and COCO's unlabelled ones."""
-    from llama_vid.bundle import load_bundle
-    from training.prepare import Photographs, locked_tower
-
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the folder to fill")
-    parser.add_argument("--clips", type=int, default=1500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--sprites", type=Path, help="a folder of named icons")
-    parser.add_argument("--share", type=float, default=0.5, help="share of the things that are icons")
-    told = parser.parse_args(arguments)
-    data = Photographs()
-    photos = [*(photo.path for photo in data.train), *data.unlabelled]
-    painter = Painter(Icons(told.sprites) if told.sprites else None, share=told.share)
-    plans = draw_plans(told.clips, told.seed, len(photos), painter)
-    made = write_shards(told.out, locked_tower(), load_bundle("mini").compressor, photos, plans, painter)
-    asked = sum(len(clip.questions) for clip in made.clips)
-    print(
-        json.dumps({"clips": len(made.clips), "frames": len(made.features), "questions": asked, "out": str(told.out)})
-    )
-
-
-if __name__ == "__main__":
-    main()
