@@ -56,6 +56,7 @@ class Dataset:
         seen: set[int] = set()
         for entry in entries:
             self._take(entry, seen, held_out)
+        self.summary.problems.sort(key=lambda problem: (problem.place.file, problem.place.line, problem.place.record))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -72,9 +73,7 @@ class Dataset:
             media = self.media.find(draft.names, draft.kind) if self.media else None
         except (BadRecord, ValueError, OSError, StopIteration) as problem:
             raise ConfigError(f"{place} has changed while it was in use ({problem}); start again") from None
-        return Example(
-            place, draft.names[0], media, draft.kind, draft.captions, draft.conversation, draft.span
-        )  # fmt: skip
+        return Example(place, draft.names[0], media, draft.kind, draft.captions, draft.conversation, draft.span)
 
     def __iter__(self) -> Iterator[Example]:
         return (self[number] for number in range(len(self)))
@@ -173,16 +172,19 @@ def _recognised(path: Path, name: str, split: str | None) -> tuple[Path, type[Fo
             if kind.name == name:
                 return path, kind
         raise ConfigError(f"there is no format {name!r}; known: auto, {', '.join(kind.name for kind in FORMATS)}")
-    if match := _matching(path):
+    match = _matching(path)
+    if match is not None and match is not Labelled:
         return path, match
     if not path.is_dir():
         raise ConfigError(f"{path} is in none of the known formats ({', '.join(k.name for k in FORMATS)}); name one")
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl", ".csv", ".tsv"))
-    found = {file: match for file in files if not file.stem.endswith("_a") and (match := _matching(file))}
+    found = {file: kind for file in files if not file.stem.endswith("_a") and (kind := _matching(file))}
     if split is not None:
-        found = {file: kind for file, kind in found.items() if split_of(file) == split}
+        found = {file: one for file, one in found.items() if split_of(file) == split}
     if len(found) == 1:
         return found.popitem()
+    if match is not None and not found:
+        return path, match  # folders of media, with no list beside them
     if found:
         raise ConfigError(f"{path} holds several data sets: {', '.join(f.name for f in found)}; give one of them")
     raise ConfigError(f"{path} holds no data set{f' of the split {split!r}' if split else ''} in a known format")
@@ -201,7 +203,7 @@ def _sample(path: Path) -> Sample | None:
         with opened(path) as file:
             line = file.readline(1 << 16).decode("utf-8", "replace").strip()
         return Sample(path, tuple(name.strip().strip('"') for name in line.split("\t" if "\t" in line else ",")))
-    reader = JsonLines(path) if path.suffix in (".jsonl", ".ndjson") else JsonArrays(path)
+    reader = JsonLines(path) if path.suffix == ".jsonl" else JsonArrays(path)
     for raw in itertools.islice(reader.scan(), 1000):
         # COCO's files begin with the list of licences.
         if isinstance(raw.value, dict) and raw.part in ("", "images", "annotations"):

@@ -44,14 +44,14 @@ class BadRecord(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands: the line on which it begins (from 1) and its number (from 1) in the file or array."""
+    """Where a record stands: the line on which it begins (from 1; 0 in a folder) and its number (from 1)."""
 
     file: Path
     line: int
     record: int
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} (record {self.record})" if self.line else f"{self.file}"
+        return f"{self.file}{f':{self.line}' if self.line else ''} (record {self.record})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from llama_vid.llm.prompts import CAPTION_SUFFIX, answer_target, question_suffix
@@ -82,8 +83,6 @@ def by_media(examples: Iterable[Example]) -> list[Example]:
         if known is not None:
             captions = tuple(dict.fromkeys((*known.captions, *example.captions)))
             turns = tuple(dict.fromkeys((*known.conversation, *example.conversation)))
-            example = Example(
-                known.source, known.name, known.media, known.kind, captions, turns, known.span
-            )  # fmt: skip
+            example = replace(known, captions=captions, conversation=turns)
         found[key] = example
     return list(found.values())
