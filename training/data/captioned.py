@@ -111,7 +111,9 @@ class Flickr8k(Format):
         self._tokens = path.name.endswith(".token.txt")
         tabs = self._tokens or path.suffix == ".tsv"
         columns = ("photo", "caption") if self._tokens else None
-        self.readers = (Table(path, delimiter="\t" if tabs else ",", quoted=not tabs, columns=columns),)
+        self.readers: tuple[Table, ...] = (
+            Table(path, delimiter="\t" if tabs else ",", quoted=not tabs, columns=columns),
+        )
 
     @classmethod
     def recognises(cls, sample: Sample) -> bool:
@@ -142,6 +144,10 @@ class Flickr8k(Format):
     def draft(self, values: Sequence[Any]) -> Draft:
         told = sorted((self._caption(value) for value in values), key=lambda caption: caption[1])
         return Draft((told[0][0],), "image", told[0][0], tuple(caption for _, _, caption in told))
+
+    @property
+    def tells_splits(self) -> bool:
+        return self._listed() is not None or "split" in (self.readers[0].columns or ())
 
     def media_folders(self) -> list[Path]:
         near = self.path.parent

@@ -178,7 +178,7 @@ def _recognised(path: Path, name: str, split: str | None) -> tuple[Path, type[Fo
     if not path.is_dir():
         raise ConfigError(f"{path} is in none of the known formats ({', '.join(k.name for k in FORMATS)}); name one")
     files = sorted(file for file in path.iterdir() if file.suffix in (".json", ".jsonl", ".csv", ".tsv"))
-    found = {file: kind for file in files if not file.stem.endswith("_a") and (kind := _matching(file))}
+    found = {file: form for file in files if not file.stem.endswith("_a") and (form := _matching(file))}
     if split is not None:
         found = {file: one for file, one in found.items() if split_of(file) == split}
     if len(found) == 1:

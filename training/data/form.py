@@ -78,6 +78,11 @@ class Format(ABC):
             else:
                 yield Entry(((0, raw.offset, raw.length),), raw.place, draft)
 
+    @property
+    def tells_splits(self) -> bool:
+        """Whether the file itself says of each record which split it is of."""
+        return False
+
     def media_folders(self) -> list[Path]:
         """Where the media are usually put, the likeliest first."""
         beside = self.path if self.path.is_dir() else self.path.parent

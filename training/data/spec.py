@@ -46,6 +46,8 @@ def opened_spec(spec: DatasetSpec, withheld: HeldOut) -> Dataset:
     data = open_dataset(spec.path, spec.format, spec.media, split=spec.split, held_out=withheld)
     if (own := split_of(data.form.path)) not in (None, TRAIN):
         raise ConfigError(f"{data.form.path} is the split {own!r} by its name, which is for evaluation")
+    if spec.split is None and data.form.tells_splits:
+        raise ConfigError(f"{data.form.path} holds what is for evaluation as well; give the split: {TRAIN}")
     if data.media is None:
         raise ConfigError(f"{spec.path}: no photos or videos were found beside it; give their folder as `media`")
     if not len(data):
