@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from llama_vid.errors import ConfigError
+from training.data.example import Summary
 from training.data.spec import DatasetSpec, opened_specs
 from training.flickr8k import Caption, CaptionedPhoto
 
@@ -17,15 +18,18 @@ DATA_FILE: Final = "data.json"
 
 
 def captioned_photos(
-    specs: Sequence[DatasetSpec], folder: Path, first_row: int
+    specs: Sequence[DatasetSpec], folder: Path, first_row: int, summaries: list[Summary] | None = None
 ) -> tuple[list[CaptionedPhoto], list[Caption]]:
     """The photos with their captions, and these captions, whose rows count on from `first_row`.
 
     Photos of one data set come in its order, those that are held out for evaluation left out; videos and photos without
-    captions are left out too, and counted on stderr. Raises ConfigError if nothing is left.
+    captions are left out too, and counted on stderr. What each data set held and what was skipped
+    is added to `summaries`. Raises ConfigError if nothing is left.
     """
     photos, captions, left = list[CaptionedPhoto](), list[Caption](), 0
     for data in opened_specs(specs, folder):
+        if summaries is not None:
+            summaries.append(data.summary)
         for example in data:
             if example.kind != "image" or example.media is None or not example.captions:
                 left += 1

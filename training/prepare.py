@@ -17,7 +17,8 @@ from torch import Tensor
 
 from llama_vid.errors import ConfigError
 from llama_vid.tokenizer.tower import MINI_SIZE, ImageTower, mini_clip
-from training.data.spec import DatasetSpec
+from training.data.example import Summary
+from training.data.spec import DatasetSpec, report
 from training.features import cache_features
 from training.flickr8k import Caption, CaptionedPhoto, data_folder, photos_in, photos_of, read_captions
 from training.imagenet import cache_class_texts, cache_classes
@@ -35,18 +36,19 @@ class Photographs:
     """The photos of all sets and all captions, as the data folder holds them.
 
     `data` are data sets whose captioned photos are trained on instead of Flickr8k's; their captions come last in
-    `captions`. Raises ConfigError.
+    `captions`, what they held and what was skipped is in `summaries`. Raises ConfigError.
     """
 
     def __init__(self, data: Sequence[DatasetSpec] = ()) -> None:
         folder = data_folder()
         self.named = bool(data)
+        self.summaries: list[Summary] = []
         self.captions: list[Caption] = read_captions(folder / "flickr8k")
         self.dev: list[CaptionedPhoto] = photos_of(self.captions, "dev", folder / "flickr8k")
         self.unlabelled: list[Path] = photos_in(folder / "coco" / "unlabelled")
         self.train: list[CaptionedPhoto]
         if data:
-            self.train, own = captioned_photos(data, folder, len(self.captions))
+            self.train, own = captioned_photos(data, folder, len(self.captions), self.summaries)
             self.captions += own
         else:
             self.train = photos_of(self.captions, "train", folder / "flickr8k")
@@ -86,6 +88,7 @@ def prepare(recipe: Prepare, photos: Photographs, tower: ImageTower | None = Non
         "photos": {name: len(files) for name, files, _ in sets},
         "captions": len(photos.captions),
         "cache": str(cache),
+        **(report(photos.summaries) if photos.summaries else {}),
     }
 
 

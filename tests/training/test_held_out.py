@@ -104,6 +104,18 @@ def test_a_recipes_data_set_leaves_out_what_is_held_out(world: Path) -> None:
     assert seen == {"own.jpg", "0.jpg", "2.jpg"}
 
 
+def test_the_captioned_photos_of_a_recipe_and_what_was_skipped(world: Path) -> None:
+    photo(world / "mine" / "photos" / "x.jpg", 60)
+    lines = "image\tcaption_no\tcaption\nx.jpg\t0\tA cat .\nx.jpg\t1\t \ngone.jpg\t0\tA dog .\n"
+    (world / "mine" / "captions.tsv").write_text(lines)
+    photos = Photographs([DatasetSpec(path=world / "mine")])
+    assert [(one.path.name, one.texts) for one in photos.train] == [("x.jpg", ["A cat ."])]
+    assert photos.captions[-1].text == "A cat ."
+    told = report(photos.summaries)
+    assert told["skipped"] == {"empty text": 1, "media not there": 1}
+    assert told["data"][0]["problems"] == [f"{world / 'mine' / 'captions.tsv'}:3 (record 2): empty text: 'caption'"]
+
+
 def refused(spec: DatasetSpec, world: Path, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         opened_spec(spec, held_out(world))

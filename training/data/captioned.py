@@ -96,7 +96,8 @@ class Flickr8k(Format):
 
     `captions.tsv` (image, split, caption_no, caption; tab-separated without quoting), the original `Flickr8k.token.txt`
     (`photo.jpg#0`, tab, caption) with its lists `Flickr_8k.trainImages.txt` and so on, or `captions.txt` (image,
-    caption; comma-separated). A record is a photo with all of its captions.
+    caption; comma-separated). A record is a photo with all of its captions. A `captions.tsv` without the column
+    split is taken whole, whatever split is asked for: it is a list of one's own.
 
     Source: Hodosh, Young, Hockenmaier 2013, https://doi.org/10.1613/jair.3994; non-commercial research use.
     """
@@ -133,7 +134,7 @@ class Flickr8k(Format):
                 if number and (image, number) in seen:
                     raise BadRecord(Reason.DUPLICATE, f"caption {number} of {image}")
                 seen.add((image, number))
-                if self.split in (None, raw.value.get("split") if listed is None else listed.get(image)):
+                if self.split in (None, raw.value.get("split", self.split) if listed is None else listed.get(image)):
                     found.setdefault(image, []).append(((0, raw.offset, raw.length), raw.place))
             except BadRecord as problem:
                 skip(Problem(problem.reason, raw.place, problem.detail))
