@@ -17,7 +17,7 @@ class Coco(Format):
     """COCO's captions: an object with `images` (id, file_name) and `annotations` (id, image_id, caption).
 
     A record is an image with all of its captions. What is kept of a file while it is open is the position of each image
-    and caption, about 0.3 KB each while it is taken in (0.2 GB for captions_train2017.json) and 24 bytes after.
+    and caption, about 0.4 KB each while it is taken in (0.3 GB for captions_train2017.json) and 24 bytes after.
 
     Source: Chen et al. 2015, https://arxiv.org/abs/1504.00325; the layout is at https://cocodataset.org/#format-data
     (5. Image Captioning). Captions CC BY 4.0, each photo under its own Creative Commons licence.
