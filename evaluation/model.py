@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llama_vid.errors import BundleError
 from llama_vid.llm.answer import Answer, Moment
+from llama_vid.memory.entry import MemoryEntry
 
 Photo = npt.NDArray[np.uint8]
 
@@ -41,9 +42,27 @@ class BundleParts(Protocol):
 class FilmLike(Protocol):
     """A video that was taken in."""
 
+    @property
+    def entries(self) -> tuple[MemoryEntry, ...]: ...
+
     def ask(self, question: str, /) -> Answer: ...
 
     def search(self, text: str, /, limit: int = 10) -> list[Moment]: ...
+
+
+class Scores(Protocol):
+    """The program's image-text score over memory entries (N,), and a score as a probability (`llm/evidence.py`)."""
+
+    def scores(self, entries: Sequence[MemoryEntry], text: str, /) -> Tensor: ...
+
+    def sure(self, z: float, /) -> float: ...
+
+
+class Answering(Protocol):
+    """What answers questions."""
+
+    @property
+    def find(self) -> Scores: ...
 
 
 class Tokens(Protocol):
@@ -82,6 +101,9 @@ class VideoModel(Protocol):
 
     @property
     def bundle(self) -> BundleParts: ...
+
+    @property
+    def responder(self) -> Answering: ...
 
     @property
     def tokens(self) -> Tokens: ...

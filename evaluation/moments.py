@@ -7,6 +7,7 @@ Baselines in the same run: chance, and the image-text score of each clip's last 
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from evaluation.case import Case, by_kind
 from evaluation.clips import Clip, read_clips
 from evaluation.model import Photo, VideoModel
 from evaluation.retrieval import encode_texts, unit
 from evaluation.scores import first_hits, recall, spread
+from llama_vid.errors import SourceError
 from llama_vid.llm.answer import Moment
 from llama_vid.stream.file import FileSource
+
+logger = logging.getLogger(__name__)
 
 SIDE = 448  # pixels: above every tower's input, so that joining costs no detail that the tower would have seen
 SYSTEMS = ("llama-vid", "last-frame")
@@ -50,10 +55,12 @@ class MomentsResult:
     finds: Finds
     baselines: dict[str, Finds] = field(default_factory=dict)
     missed: tuple[str, ...] = ()
+    cases: tuple[Case, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {"name": "moments", "n": self.n, "seconds": self.seconds, "system": self.system}
         result |= self.finds.to_json()
+        result["by_kind"] = by_kind(self.cases, self.system)
         result["baselines"] = {name: finds.to_json() for name, finds in self.baselines.items()}
         result["not_in_first_five"] = ", ".join(self.missed)
         return result
@@ -61,33 +68,49 @@ class MomentsResult:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The joined film: its file, whose each second is (a clip's place in the list), and each clip's last picture."""
+    """The joined film: its file, the places in the list of the clips that could be read (`kept`), whose each second is
+    (a place in `kept`), and each clip's last picture.
+    """
 
     path: Path
     owners: tuple[int, ...]
     last: tuple[Photo, ...]
+    kept: tuple[int, ...]
 
 
 def join_clips(clips: Sequence[Clip], path: Path, tick: Callable[[], None] = lambda: None) -> Joined:
-    """Write the clips' sampled frames one after the other, one a second, into one file."""
+    """Write the clips' sampled frames one after the other, one a second, into one file.
+
+    A clip that cannot be read is left out with a warning. Raises SourceError if none can.
+    """
     owners: list[int] = []
     last: list[Photo] = []
+    kept: list[int] = []
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=1, options={"preset": "veryfast", "crf": "14"})
         stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
         for number, clip in enumerate(clips):
             image: Photo | None = None
-            for frame in FileSource(clip.path):
-                image = frame.image
-                square = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(square, format="rgb24")))
-                owners.append(number)
-            if image is None:  # FileSource raises where nothing decodes; this is for the type checker's sake
-                raise RuntimeError(f"{clip.path} gave no frame")
-            last.append(np.array(image))
+            try:
+                for frame in FileSource(clip.path):
+                    image = frame.image
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(squashed(image), format="rgb24")))
+                    owners.append(len(kept))
+            except SourceError as problem:
+                logger.warning("%s: %s", clip.path.name, problem)
+            if image is not None:
+                kept.append(number)
+                last.append(np.array(image))
             tick()
+        if not kept:
+            raise SourceError(f"none of the {len(clips)} clips can be read; the last is {clips[-1].path}")
         container.mux(stream.encode())
-    return Joined(path, tuple(owners), tuple(last))
+    return Joined(path, tuple(owners), tuple(last), tuple(kept))
+
+
+def squashed(image: Photo) -> Photo:
+    """A picture as the square that the image tower makes of it, in a size that costs no detail."""
+    return np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def rank_of(moments: Sequence[Moment], owners: Sequence[int], wanted: int) -> int:
@@ -97,12 +120,17 @@ def rank_of(moments: Sequence[Moment], owners: Sequence[int], wanted: int) -> in
     """
     seen: list[int] = []
     for moment in sorted(moments, key=lambda moment: -moment.score):
-        start = min(len(owners) - 1, max(0, int(moment.start)))
-        covered = owners[start : max(start + 1, round(moment.end))]
-        owner = max(sorted(set(covered)), key=covered.count)
+        owner = owner_of(moment, owners)
         if owner not in seen:
             seen.append(owner)
     return seen.index(wanted) if wanted in seen else max(owners)
+
+
+def owner_of(moment: Moment, owners: Sequence[int]) -> int:
+    """The clip that a moment covers most of."""
+    start = min(len(owners) - 1, max(0, int(moment.start)))
+    covered = owners[start : max(start + 1, round(moment.end))]
+    return max(sorted(set(covered)), key=covered.count)
 
 
 def evaluate_moments(
@@ -118,7 +146,9 @@ def evaluate_moments(
     chosen = system or "llama-vid"
     with tempfile.TemporaryDirectory(prefix="llama-vid-moments-") as place:
         film = join_clips(clips, Path(place) / "joined.mp4", tick)
+        clips = [clips[number] for number in film.kept]
         ranks: list[int] = []
+        found: list[list[Moment]] = [[] for _ in clips]
         if chosen == "llama-vid":
             watched = model.open(str(film.path))
             # As many moments as seconds: enough to rank every clip.
@@ -133,7 +163,24 @@ def evaluate_moments(
         baselines["chance"] = Finds(1 / len(clips), min(1.0, 5 / len(clips)))
     missed = tuple(clip.path.name for clip, rank in zip(clips, ranks, strict=True) if rank >= 5)
     finds = Finds(recall(ranks, 1), recall(ranks, 5))
-    return MomentsResult(len(clips), len(film.owners), chosen, finds, baselines, missed)
+    cases = tuple(
+        _case(clips, film.owners, number, rank, moments, chosen)
+        for number, (rank, moments) in enumerate(zip(ranks, found, strict=True))
+    )
+    return MomentsResult(len(clips), len(film.owners), chosen, finds, baselines, missed, cases)
+
+
+def _case(
+    clips: Sequence[Clip], owners: Sequence[int], number: int, rank: int, moments: Sequence[Moment], system: str
+) -> Case:
+    """One sentence: which clip was found first, and where the right one stood."""
+    clip, said = clips[number], f"rank {rank + 1}"
+    if moments and rank:
+        best = max(moments, key=lambda moment: moment.score)
+        said = f"{clips[owner_of(best, owners)].caption} (the right clip is at rank {rank + 1})"
+    elif not rank:
+        said = clip.caption
+    return Case(clip.kind, clip.path, f"Find: {clip.caption}", clip.path.name, said, rank == 0, clip.moments, system)
 
 
 def _last_frames(model: VideoModel, clips: Sequence[Clip], film: Joined) -> list[int]:

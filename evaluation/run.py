@@ -1,7 +1,8 @@
-"""The evaluations by name: finds the folder, loads the model, runs one with a progress bar."""
+"""One evaluation from the command line: finds the folder, loads the model, runs it with a progress bar."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Iterator
@@ -11,20 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from evaluation.report import Result
+from evaluation.tasks import NAMES, ROUTES, evaluator
 from llama_vid.errors import ConfigError
 
 if TYPE_CHECKING:
     from evaluation.model import VideoModel
-    from evaluation.yesno import Route
 
-#: Each evaluation's folder below the data, and the systems that it can measure.
-NAMES: Final = {
-    "yesno": ("clips", ("llama-vid", "blind", "last-frame")),
-    "moments": ("clips", ("llama-vid", "last-frame")),
-    "retrieval": ("flickr8k", ("llama-vid",)),
-    "captions": ("flickr8k", ("llama-vid", "constant", "people", "nearest")),
-}
-ROUTES: Final = ("all", "tokens")
+#: Tokens that `--drop` can take away.
+DROPS: Final = ("", "motion", "context")
 
 
 class Tick(Protocol):
@@ -44,6 +39,7 @@ class Options:
     limit: int | None = None
     model: str = "mini"
     device: str = "auto"
+    drop: str = ""
 
 
 def data_folder() -> Path | None:
@@ -55,60 +51,61 @@ def data_folder() -> Path | None:
 
 def check(options: Options) -> Options:
     """The options with their folder found, before anything slow starts. Raises ConfigError."""
-    if options.name not in NAMES:
-        raise ConfigError(f"there is no evaluation {options.name!r}; known: {', '.join(NAMES)}")
-    below, systems = NAMES[options.name]
+    task = NAMES.get(options.name)
+    if task is None:
+        raise ConfigError(f"there is no evaluation {options.name!r}; known: all, {', '.join(NAMES)}")
     if options.route not in ROUTES:
         raise ConfigError(f"--route is {' or '.join(ROUTES)}, not {options.route!r}")
-    if options.route != "all" and options.name != "yesno":
-        raise ConfigError(f"--route {options.route} is for yesno; {options.name} has one route")
-    if options.system and options.system not in systems:
-        raise ConfigError(f"{options.name} has no system {options.system!r}; known: {', '.join(systems)}")
+    if options.route not in task.routes:
+        others = ", ".join(name for name, other in NAMES.items() if options.route in other.routes)
+        raise ConfigError(f"--route {options.route} is for {others}; {options.name} has one route")
+    if options.system and options.system not in task.systems:
+        raise ConfigError(f"{options.name} has no system {options.system!r}; known: {', '.join(task.systems)}")
+    if options.drop not in DROPS:
+        raise ConfigError(f"--drop is motion or context, not {options.drop!r}")
+    if options.drop and (options.route != "tokens" or not _takes(options.name, "drop")):
+        raise ConfigError(f"--drop {options.drop} needs --route tokens, and an evaluation that can do without a token")
     folder = options.folder
     if folder is None:
         data = data_folder()
         if data is None:
             raise ConfigError(f"no evaluation data: give the folder after {options.name!r}, or set LLAMA_VID_DATA")
-        folder = data / below
+        folder = data / task.below
     if not folder.is_dir():
         raise ConfigError(f"there is no folder {folder}; give the folder that holds the {options.name} data")
     return replace(options, folder=folder)
 
 
-def run(options: Options) -> Result:
-    """Load the model and run one evaluation. The options are those that `check` gave back."""
+def _takes(name: str, option: str) -> bool:
+    """Whether an evaluation has an option."""
+    return option in inspect.signature(evaluator(name)).parameters
+
+
+def run(options: Options) -> tuple[Result, str]:
+    """Load the model, run one evaluation: the result and the bundle's fingerprint. `options` are those of `check`."""
     folder = options.folder
     if folder is None:
         raise ConfigError("the evaluation has no folder")
+    from evaluation.shelf import Shelf
+    from llama_vid.bundle import find_bundle, fingerprint
     from llama_vid.model import LLaMAVID
 
-    model = cast("VideoModel", LLaMAVID.from_pretrained(options.model, device=options.device))
-    with _progress(options.name) as tick:
-        return evaluate(model, options, folder, tick)
+    bundle = fingerprint(find_bundle(options.model))
+    model = cast("VideoModel", Shelf(LLaMAVID.from_pretrained(options.model, device=options.device)))
+    with progress(options.name) as tick:
+        return evaluate(model, options, folder, tick), bundle
 
 
 def evaluate(model: VideoModel, options: Options, folder: Path, tick: Tick) -> Result:
     """Run one evaluation of a loaded model."""
-    common: dict[str, Any] = {"limit": options.limit, "tick": tick}
-    if options.name == "yesno":
-        from evaluation.yesno import evaluate_yesno
-
-        return evaluate_yesno(model, folder, route=cast("Route", options.route), system=options.system, **common)
-    if options.name == "moments":
-        from evaluation.moments import evaluate_moments
-
-        return evaluate_moments(model, folder, system=options.system, **common)
-    if options.name == "retrieval":
-        from evaluation.retrieval import evaluate_retrieval
-
-        return evaluate_retrieval(model, folder, **common)
-    from evaluation.captions import evaluate_captions
-
-    return evaluate_captions(model, folder, system=options.system, **common)
+    wanted: dict[str, Any] = {"route": options.route, "system": options.system, "drop": options.drop}
+    given = {name: value for name, value in wanted.items() if _takes(options.name, name)}
+    result: Result = evaluator(options.name)(model, folder, limit=options.limit, tick=tick, **given)
+    return result
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Tick]:
+def progress(name: str) -> Iterator[Tick]:
     """A bar that counts pieces of work, on stderr, where that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda: None

@@ -33,6 +33,19 @@ def auc(scores: Sequence[float], labels: Sequence[bool]) -> float | None:
     return float(above / (len(positives) * len(negatives)))
 
 
+def average_precision(scores: Sequence[float], labels: Sequence[bool]) -> float | None:
+    """Mean of the precision at each positive, best score first; of equal scores the negatives come first, so that they
+    earn nothing. None without a positive.
+    """
+    ranked = sorted(zip(scores, labels, strict=True), key=lambda pair: (-pair[0], pair[1]))
+    precisions, found = [], 0
+    for rank, (_, label) in enumerate(ranked, 1):
+        if label:
+            found += 1
+            precisions.append(found / rank)
+    return sum(precisions) / found if found else None
+
+
 def first_hits(
     scores: npt.NDArray[np.floating], owners: npt.NDArray[np.integer], wanted: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.intp]:

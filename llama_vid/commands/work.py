@@ -14,6 +14,8 @@ from llama_vid.errors import ConfigError
 
 BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, or all."
 
+EVAL_HELP: Final = "yesno, open, moments, long, alerts, retrieval, captions, … (docs/evaluation.md), or all."
+
 
 def _need(package: str) -> None:
     """The three outside packages come with a checkout and with the wheel. Raises ConfigError where one is not there."""
@@ -24,7 +26,7 @@ def _need(package: str) -> None:
 
 
 def evaluate(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="yesno, moments, retrieval or captions.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help=EVAL_HELP)],
     folder: Annotated[
         Path | None,
         typer.Argument(metavar="FOLDER", help="The questions and videos; by default found through LLAMA_VID_DATA."),
@@ -35,8 +37,15 @@ def evaluate(
     system: Annotated[
         str, typer.Option("--system", help="Measure this system alone: a baseline's name, or llama-vid.")
     ] = "",
+    drop: Annotated[
+        str, typer.Option("--drop", help="With --route tokens: take the motion or the context token away.")
+    ] = "",
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Only N of them, spread evenly.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="OUT", help="With all: where results, table, plots and the page go."),
     ] = None,
     as_json: Json = False,
     model: ModelName = "mini",
@@ -44,17 +53,28 @@ def evaluate(
 ) -> None:
     """Measure the model on a question set, beside its baselines."""
     _need("evaluation")
-    from evaluation.report import print_table
+    if name == "all":
+        if route != "all" or system or drop:
+            raise ConfigError("eval all measures every route and system; leave out --route, --system and --drop")
+        from evaluation.reporting import report_all
+        from evaluation.suite import SuiteOptions
+
+        fetch_missing(model)
+        suite = SuiteOptions(report or Path("eval-report"), folder, limit, model, device)
+        report_all(suite, write_json if as_json else None)
+        return
+    from evaluation.report import print_columns
     from evaluation.run import Options, check, run
 
-    options = Options(name=name, folder=folder, route=route, system=system, limit=limit, model=model, device=device)
-    options = check(options)
+    if report is not None:
+        raise ConfigError("--report is for: llama-vid eval all")
+    options = check(Options(name, folder, route, system, limit, model, device, drop))
     fetch_missing(options.model)
-    result = run(options)
+    result, bundle = run(options)
     if as_json:
-        write_json(result.to_json())
+        write_json(result.to_json() | {"bundle": bundle})
     else:
-        print_table(result)
+        print_columns(result, bundle=bundle)
 
 
 def train(

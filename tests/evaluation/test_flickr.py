@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from evaluation.captions import CONSTANT, evaluate_captions
+from evaluation.captions import CONSTANT, evaluate_captions, worst_captions
 from evaluation.flickr import read_split
 from evaluation.retrieval import evaluate_retrieval
 from llama_vid.errors import ConfigError, SourceError
 from tests.conftest import painted
-from tests.evaluation.oracle import OracleModel
+from tests.evaluation.oracle import OracleFull, OracleModel
 
 
 @pytest.fixture
@@ -53,7 +53,20 @@ def test_captions_beside_their_baselines(folder: Path) -> None:
     assert result["bleu4"] == pytest.approx(1.0)
     assert result["cider"] > result["baselines"]["people"]["cider"] > result["baselines"]["constant"]["cider"]
     assert result["samples"]["1.png"].startswith("this picture shows the number 1 [")
+    assert result["baselines"]["full"] == {"missing": "this model has no full-token baseline"}
     assert ticks
+
+
+def test_full_captions_and_the_worst_ones(folder: Path) -> None:
+    pytest.importorskip("pycocoevalcap")
+    result = evaluate_captions(OracleModel(full=OracleFull()), folder)
+    figures = result.to_json()
+    assert 0 < figures["baselines"]["full"]["cider"] < figures["cider"]
+    assert result.cases == (), "the oracle's captions share their words with the photos'"
+    wrong = worst_captions(read_split(folder, "test")[:2], ["this shows the number", "zebras everywhere"], "llama-vid")
+    assert [case.said for case in wrong] == ["zebras everywhere"]
+    with pytest.raises(ConfigError, match="full cannot be measured: this model has no"):
+        evaluate_captions(OracleModel(), folder, system="full")
 
 
 def test_constant_and_nearest_systems(folder: Path) -> None:

@@ -42,6 +42,17 @@ def test_an_oracle_finds_every_clip(folder: Path) -> None:
     assert (result["n"], result["seconds"], result["r@1"], result["r@5"]) == (3, 9, 1.0, 1.0)
     assert result["baselines"]["last-frame"]["r@1"] == 1.0
     assert result["baselines"]["chance"]["r@1"] == pytest.approx(1 / 3)
+    assert result["by_kind"] == {"": 1.0}
+
+
+def test_an_unreadable_clip_is_left_out(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(b"damaged" if file.name == "1.mp4" else file.read_bytes())
+    result = evaluate_moments(OracleModel(), tmp_path)
+    figures = result.to_json()
+    assert (figures["n"], figures["seconds"], figures["r@1"]) == (2, 7, 1.0)
+    assert "1.mp4" in caplog.text
+    assert [case.clip.name for case in result.cases] == ["0.mp4", "2.mp4"]
 
 
 OWNERS = [0, 0, 0, 1, 1, 2, 2, 2]
