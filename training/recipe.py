@@ -167,10 +167,15 @@ class Align(Stage):
 
 class Export(Stage):
     """The bundle in the folder `bundle`, of the run named `run`, with the baseline of the run `full` if that is there.
+
+    `average_with` names the run (or bundle) that `run` started from: the weights that go into the bundle are then an
+    average, of which `share` is that one's (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
     `card` is a model card to put in, null keeps the one that is there."""
 
     stage: Literal["export"]
     run: str = "align"
+    average_with: str | None = None
+    share: Share = 0.2
     seeds: Annotated[list[int], Field(min_length=1)]
     bundle: Path
     photos: Annotated[int, Field(ge=2)] = 384

@@ -45,6 +45,18 @@ class Start:
         weights = [expanded(load_file(folder / f"{part}.safetensors")) for part in ("compressor", "lora")]
         return cls(folder.name, config, *weights)
 
+    def averaged(self, other: Start, share: float) -> Start:
+        """The average of two weights of one descent, `share` of it the other's. Raises ConfigError if shapes differ.
+
+        The halves of the deltas are averaged as they are, not their products: runs that start from each other keep
+        their halves alike.
+        """
+        pairs = ((self.compressor, other.compressor), (self.lora, other.lora))
+        if any({k: v.shape for k, v in a.items()} != {k: v.shape for k, v in b.items()} for a, b in pairs):
+            raise ConfigError(f"average_with: {other.name} has weights of other shapes than {self.name}")
+        mixed = [{k: torch.lerp(v.float(), b[k].float(), share) for k, v in a.items()} for a, b in pairs]
+        return Start(self.name, self.config, *mixed)
+
     def apply(self, compressor: object, decoder: TrainableDecoder) -> None:
         """Put the weights into what is trained; a reader that is no compressor starts anew. Raises ConfigError."""
         decoder.load_lora(self.lora)

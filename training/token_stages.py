@@ -141,7 +141,9 @@ def export(recipe: Export) -> dict[str, object]:
     """Write the bundle of the finished stages; returns its folder and size."""
     space = JointSpace.of(recipe)
     state: dict[str, Any] = torch.load(require(recipe.out / f"{recipe.run}.pt"), map_location="cpu", weights_only=True)
-    config = CompressorConfig(**state.get("config", {}))
+    weights = Start.of(recipe.run, recipe.out)
+    if recipe.average_with is not None:
+        weights = weights.averaged(Start.of(recipe.average_with, recipe.out), recipe.share)
     full = None
     if (recipe.out / "full.pt").is_file():
         baseline: dict[str, Any] = torch.load(recipe.out / "full.pt", map_location="cpu", weights_only=True)
@@ -158,8 +160,8 @@ def export(recipe: Export) -> dict[str, object]:
     if not card and not (recipe.bundle / CARD).is_file():
         card = plain_card(space.members, state, recipe)
     manifest = export_bundle(
-        space.members.states if space.members is not None else [], state["compressor"], config,
-        named_deltas(state["decoder"]), torch.cat(shown), recipe.bundle, calibration=recipe.calibration, card=card,
+        space.members.states if space.members is not None else [], weights.compressor,
+        weights.config, weights.lora, torch.cat(shown), recipe.bundle, calibration=recipe.calibration, card=card,
         full=full, needs=needs_of(recipe),
     )  # fmt: skip
     size = sum((recipe.bundle / file).stat().st_size for file in manifest["files"])

@@ -65,3 +65,18 @@ def test_what_does_not_fit_is_refused(llama: Any, tmp_path: Path) -> None:
     written(llama, tmp_path, config={})
     with pytest.raises(ConfigError, match="no compressor"):
         Start.of("align", tmp_path)
+
+
+def test_weights_of_one_descent_are_averaged(llama: Any, tmp_path: Path) -> None:
+    written(llama, tmp_path)
+    one = Start.of("align", tmp_path)
+    other = replace(
+        one, compressor={k: v + 1 for k, v in one.compressor.items()}, lora={k: v - 2 for k, v in one.lora.items()}
+    )
+    mixed = one.averaged(other, 0.25)
+    for key, value in one.compressor.items():
+        torch.testing.assert_close(mixed.compressor[key], value + 0.25)
+    for key, value in one.lora.items():
+        torch.testing.assert_close(mixed.lora[key], value - 0.5)
+    with pytest.raises(ConfigError, match="other shapes"):
+        one.averaged(replace(other, lora={}), 0.5)

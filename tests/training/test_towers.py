@@ -63,7 +63,10 @@ def test_a_recipe_from_photos_to_an_answer(name: str, tmp_path: Path, monkeypatc
     recipe = written(
         tmp_path, name, out=str(tmp_path / "runs"), cache=str(tmp_path / "cache"),
         tower={"name": tower, "weights": str(weights), "get": "the test"}, language={"folder": str(llama)},
-        changes={"align": SHORT, "export": {"run": "align", "bundle": str(tmp_path / "tiny"), "photos": 3, "captioned": 5}},
+        changes={
+            "align": SHORT,
+            "export": {"run": "align", "bundle": str(tmp_path / "tiny"), "photos": 3, "captioned": 5},
+        },
     )  # fmt: skip
     report: Any = run_recipe(str(recipe))
     assert report["align"]["steps"] >= 1
