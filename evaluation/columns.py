@@ -99,8 +99,19 @@ def markdown(rows: Iterable[Row], header: str = "") -> str:
             f"| {row.task}{' (tokens)' if row.route == 'tokens' else ''} | {row.n:,} | {row.label} | "
             f"**{cells[0]}** | {' | '.join(cells[1:])} | {goal(row)} |"
         )
-    reasons = {f"{name}: {reason}" for row in rows for name, reason in row.why.items()}
-    return "\n".join([*lines, *(f"\n– {reason}" for reason in sorted(reasons))]) + "\n"
+    return "\n".join([*lines, "", *(f"- {reason}" for reason in reasons_of(rows))]).rstrip() + "\n"
+
+
+def reasons_of(rows: Iterable[Row]) -> list[str]:
+    """Why columns are empty, each reason once with the tasks that it holds for."""
+    tasks: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for column, reason in row.why.items():
+            tasks.setdefault((column, reason), []).append(row.task)
+    return [
+        f"no figure of {column} in {', '.join(dict.fromkeys(names))}: {reason}"
+        for (column, reason), names in tasks.items()
+    ]
 
 
 def goal(row: Row) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from evaluation.columns import Row, goal, rows_of_task, shown
+from evaluation.columns import Row, goal, reasons_of, rows_of_task, shown
 from evaluation.frames import PHOTOS
 from evaluation.plots import Plot
 from evaluation.suite import Finished, Report
@@ -116,14 +116,7 @@ def _figure(plot: Plot) -> str:
 
 def _notes(report: Report) -> list[str]:
     """Why columns are empty, and what else must be known to read the table."""
-    reasons = {
-        f"{name} has no figure in {one.name}: {reason}"
-        for one in report.finished
-        if one.result is not None
-        for row in rows_of_task(one.result)
-        for name, reason in row.why.items()
-    }
-    notes = sorted(reasons)
+    notes = reasons_of([row for one in report.finished if one.result is not None for row in rows_of_task(one.result)])
     earlier = [one.name for one in report.finished if one.program != report.program]
     if earlier:
         notes.append(f"Measured with an earlier state of the program: {', '.join(dict.fromkeys(earlier))}.")

@@ -50,22 +50,22 @@ def write_plots(results: Sequence[dict[str, Any]], out: Path) -> list[Plot]:
 
 def _bars(rows: Sequence[Row], path: Path) -> None:
     """A horizontal bar for each row and column."""
-    figure, axes = _figure(10, 1.1 + 0.62 * len(rows))
-    thick = 0.8 / len(COLUMNS)
+    figure, axes = _figure(10, 1.0 + 0.46 * len(rows))
     for number, row in enumerate(rows):
-        for at, column in enumerate(COLUMNS):
-            value = row.values.get(column)
-            if value is not None:
-                y = number + (at - (len(COLUMNS) - 1) / 2) * thick
-                axes.barh(y, value, thick * 0.92, color=COLOURS[column], zorder=2)
-                axes.text(max(value, 0) + 0.006, y, f"{value:.2f}", va="center", fontsize=6.5, color="#444444")
+        there = [column for column in COLUMNS if row.values.get(column) is not None]
+        thick = 0.84 / max(2, len(there))
+        for at, column in enumerate(there):
+            value = row.values[column] or 0.0
+            y = number + (at - (len(there) - 1) / 2) * thick
+            axes.barh(y, value, thick * 0.92, color=COLOURS[column], zorder=2)
+            axes.text(max(value, 0) + 0.006, y, f"{value:.2f}", va="center", fontsize=6, color="#444444")
         if row.target is not None:
             axes.plot([row.target] * 2, [number - 0.44, number + 0.44], color="#111111", linewidth=1.6, zorder=3)
     names = [f"{row.task}{' (tokens)' if row.route == 'tokens' else ''}: {row.label}" for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, max(1.0, 1.08 * max(value for row in rows for value in row.values.values() if value is not None)))
-    _finish(figure, axes, path, targets=True)
+    _finish(figure, axes, path, grid="x", targets=True)
 
 
 def _grouped(groups: dict[str, dict[str, float | None]], path: Path, title: str) -> None:
@@ -82,7 +82,7 @@ def _grouped(groups: dict[str, dict[str, float | None]], path: Path, title: str)
     axes.set_xticks(range(len(groups)), groups.keys(), fontsize=8, rotation=20 if len(groups) > 6 else 0)
     axes.set_ylim(0, 1.0)
     axes.set_title(title, fontsize=10, loc="left")
-    _finish(figure, axes, path, columns=columns)
+    _finish(figure, axes, path, grid="y", columns=columns)
 
 
 def _concepts(groups: dict[str, dict[str, float | None]], path: Path) -> None:
@@ -101,7 +101,7 @@ def _concepts(groups: dict[str, dict[str, float | None]], path: Path) -> None:
     axes.set_ylim(-0.8, len(ranked) - 0.2)
     axes.set_xlim(-0.02, 1.02)
     axes.set_title("yesno: share right by concept", fontsize=10, loc="left")
-    _finish(figure, axes, path, columns=[OURS, "blind"])
+    _finish(figure, axes, path, grid="x", columns=[OURS, "blind"])
 
 
 def _figure(width: float, height: float) -> tuple[Any, Any]:
@@ -113,7 +113,9 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _finish(figure: Any, axes: Any, path: Path, *, columns: Sequence[str] = COLUMNS, targets: bool = False) -> None:
+def _finish(
+    figure: Any, axes: Any, path: Path, *, grid: str, columns: Sequence[str] = COLUMNS, targets: bool = False
+) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -121,7 +123,7 @@ def _finish(figure: Any, axes: Any, path: Path, *, columns: Sequence[str] = COLU
     if targets:
         marks.append(Line2D([], [], color="#111111", linewidth=1.6, label="target"))
     figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), fontsize=8, frameon=False)
-    axes.grid(axis="x" if targets or axes.get_xlim()[1] < 1.1 else "y", color="#e5e5e5", linewidth=0.8, zorder=0)
+    axes.grid(axis=grid, color="#e5e5e5", linewidth=0.8, zorder=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)

@@ -55,10 +55,10 @@ def table_of(report: Report) -> str:
     limit = f", {report.limit} items a task" if report.limit else ""
     header = f"Bundle `{report.model}` {report.bundle}, {minutes(report)} on {report.cpus} CPU cores{limit}."
     lines = [markdown(rows_of(report), header)]
-    lines += [f"\n– {one.name} ({one.route}) was skipped: {one.skipped}\n" for one in report.finished if one.skipped]
-    lines += [f"\n– {one.name} ({one.route}) failed: {one.failed}\n" for one in report.finished if one.failed]
+    lines += [f"- {one.name} ({one.route}) was skipped: {one.skipped}\n" for one in report.finished if one.skipped]
+    lines += [f"- {one.name} ({one.route}) failed: {one.failed}\n" for one in report.finished if one.failed]
     if any(one.program != report.program for one in report.finished):
-        lines.append("\n– Some results are of an earlier state of the program; delete their files to run them again.\n")
+        lines.append("- Some results are of an earlier state of the program; delete their files to run them again.\n")
     return "".join(lines)
 
 

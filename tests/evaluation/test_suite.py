@@ -143,7 +143,7 @@ def test_the_report_shows_table_plots_and_cases(options: SuiteOptions) -> None:
     assert report.bundle in table
     assert "| yesno | 3 | accuracy | **0.333** | – | 0.000 | 1.000 | ≥ 0.83 ✗ |" in table
     assert "| yesno (tokens) | 3 | accuracy | **0.333** |" in table
-    assert "full: this model has no full-token baseline" in table
+    assert "- no figure of full in yesno: this model has no full-token baseline" in table
     for plot in ("tasks.png", "kinds-yesno-all.png"):
         with Image.open(options.out / plot) as image:
             assert min(image.size) > 200
