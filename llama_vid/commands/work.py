@@ -14,7 +14,9 @@ from llama_vid.errors import ConfigError
 
 BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, or all."
 
-EVAL_HELP: Final = "yesno, open, moments, long, alerts, retrieval, captions, … (docs/evaluation.md), or all."
+EVAL_HELP: Final = (
+    "yesno, open, absent, sofar, moments, long, time, change, alerts, retrieval, captions; or all, with a report."
+)
 
 
 def _need(package: str) -> None:
