@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from llama_vid.llm import computed, described, movement
+from llama_vid.llm import computed, described, movement, presupposed
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import Finder
@@ -173,7 +173,15 @@ class Responder:
             case QuestionKind.CHANGE:
                 return self._change(inquiry)
             case _:
-                return described.what(self.find, inquiry, lambda: self._answering)
+                return self._open(inquiry)
+
+    def _open(self, inquiry: Inquiry) -> Iterator[str]:
+        """What, who, which and where, unless what the question takes for granted was not seen."""
+        yield ""
+        if denial := presupposed.absent(self.find, inquiry):
+            yield denial
+        else:
+            yield from described.what(self.find, inquiry, lambda: self._answering)
 
     def _is_there(self, inquiry: Inquiry) -> Iterator[str]:
         asked, entries = inquiry.question, inquiry.entries
