@@ -24,7 +24,7 @@ from evaluation.meaning import Meaning
 from evaluation.model import FilmLike, Missing, VideoModel
 from evaluation.rules import Rule, read_rules
 from evaluation.scores import accuracy, spread
-from evaluation.yesno import first_word
+from evaluation.yesno import decided, first_word
 from llama_vid.errors import ConfigError, SourceError
 from llama_vid.llm.words import clock
 
@@ -152,7 +152,8 @@ def _alone(model: VideoModel, asked: Sequence[Put], tick: Callable[[], None]) ->
     said = []
     for put in asked:
         try:
-            said.append(model.open(str(put.placed.clip.path)).ask(put.question).answer)
+            film = model.open(str(put.placed.clip.path))
+            said.append(film.ask(put.question).answer if put.open else decided(film, put.question).text)
         except SourceError:
             said.append("")
         tick()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from llama_vid.errors import BundleError
-from llama_vid.llm.answer import Answer, Moment
+from llama_vid.llm.answer import Answer, AnswerPiece, Moment
 from llama_vid.memory.entry import MemoryEntry
 
 Photo = npt.NDArray[np.uint8]
@@ -46,6 +46,8 @@ class FilmLike(Protocol):
     def entries(self) -> tuple[MemoryEntry, ...]: ...
 
     def ask(self, question: str, /) -> Answer: ...
+
+    def stream(self, question: str, /) -> Iterator[AnswerPiece]: ...
 
     def search(self, text: str, /, limit: int = 10) -> list[Moment]: ...
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from evaluation.case import Case, by_kind
 from evaluation.clips import Clip, YesNo, read_yesno
-from evaluation.model import Missing, VideoModel, full_of
+from evaluation.model import FilmLike, Missing, VideoModel, full_of
 from evaluation.scores import accuracy, auc, spread
 from llama_vid.errors import ConfigError, SourceError
 
@@ -183,8 +183,21 @@ def run_system(
 
 def _asked(model: VideoModel, path: str, texts: Sequence[str], *, last_frame_only: bool) -> list[Verdict]:
     film = model.open(path, last_frame_only=last_frame_only)
+    if last_frame_only:
+        return [decided(film, text) for text in texts]
     answers = [film.ask(text) for text in texts]
     return [Verdict(first_word(each.answer), None, each.answer, tuple(each.timestamps[:LOOKED_AT])) for each in answers]
+
+
+def decided(film: FilmLike, question: str) -> Verdict:
+    """The verdict of an answer that is read no further than its yes or no: what follows costs most of the time."""
+    text = ""
+    for piece in film.stream(question):
+        text += piece.delta
+        said = first_word(text)
+        if said is not None:
+            return Verdict(said, None, text.strip())
+    return Verdict(None, None, text)
 
 
 def _readable(model: VideoModel, paths: Sequence[Path]) -> list[Path]:

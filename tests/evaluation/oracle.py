@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from llama_vid.llm.answer import Answer, Moment
+from llama_vid.llm.answer import Answer, AnswerPiece, Moment
 from llama_vid.stream.file import FileSource
 from tests.conftest import read_second
 
@@ -65,7 +65,11 @@ class OracleModel:
         def ask(question: str) -> Answer:
             return Answer(self.say(path, question, last_frame_only))
 
-        return SimpleNamespace(ask=ask, search=film.search)
+        def stream(question: str) -> Iterator[AnswerPiece]:
+            for word in ask(question).answer.split(" "):
+                yield AnswerPiece(f"{word} ")
+
+        return SimpleNamespace(ask=ask, stream=stream, search=film.search)
 
     def caption_photos(self, images: Sequence[Photo]) -> list[str]:
         return [f"this picture shows the number {read_second(image)}" for image in images]
