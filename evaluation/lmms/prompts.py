@@ -16,7 +16,7 @@ _PLACEHOLDER: Final = re.compile(r"<(?:image|video)(?:_\d+)?>\s*")
 #: The line after which Video-MME's question stands; subtitles stand before it.
 _LEAD: Final = re.compile(r"^Select the best answer to the following multiple-choice question\b.*$", re.MULTILINE)
 _LABEL: Final = re.compile(r"^\s*Question\s*:\s*", re.IGNORECASE)
-_SHORT: Final = re.compile(r"\busing (?:a|one) single word or (?:a )?(?:short )?phrase\b", re.IGNORECASE)
+_SHORT: Final = re.compile(r"\busing (?:(?:a|one) single word or (?:a )?(?:short )?|a short )phrase\b", re.IGNORECASE)
 #: Instructions about the answer at the end of a prompt.
 _TAIL: Final = re.compile(
     r"\s*(?:"
