@@ -15,7 +15,7 @@ from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.subjects import AUXILIARY
 
 #: p(there) below which a question is denied: chosen on even-numbered clips for at most one false denial in ten.
-DENIED_BELOW: Final = 0.35
+DENIED_BELOW: Final = 0.3
 _DETERMINED: Final = re.compile(r"\b(?P<does>(?:do|does|did) )?(?:the|his|her|its|their|this|that) (?P<rest>\w.*)$")
 _COUNTED: Final = re.compile(rf"^how many (?!{AUXILIARY}\b|of\b)(\w+)(?: \w+){{0,3}}$")
 _WHO: Final = re.compile(rf"^(?:who|which \w+|where) {AUXILIARY} (?:they |he |she |people )?(\w+ing)\b")
