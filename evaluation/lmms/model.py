@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-#: The answer about a video that cannot be shown: counted, and without a word that reads as an option's letter. (An empty
-#: answer would leave MVBench's accuracy instead of lowering it; NExT-QA's own reader guesses where it finds no letter.)
+#: The answer about a video that cannot be shown: counted, and without a word that reads as an option's letter. (An
+#: empty answer would leave MVBench's accuracy instead of lowering it; NExT-QA's reader guesses where it finds none.)
 UNREADABLE: Final = "unreadable video"
 #: Rounds of one conversation at most: a task that never ends one must not hold up the rest.
 ROUNDS: Final = 64
