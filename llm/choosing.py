@@ -31,12 +31,33 @@ _SHOWN: Final = re.compile(r"[A-Za-z]{3,}")
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What speaks for each of K options, (K,) each; None where it was not looked for.
+
+    `tokens` and `blind` are the mean log-probability of an option as the answer behind the tokens and without them,
+    `image` is its image-text score.
+    """
+
+    tokens: Tensor | None
+    blind: Tensor
+    image: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """What each part of an option's worth counts. Set by hand before any measurement, not fitted on anything."""
 
     tokens: float = 1.0
     blind: float = 0.7
     image: float = 1.0
+
+    def worth(self, parts: Parts) -> Tensor:
+        """The worth (K,) of each option, as far above or below the average of all."""
+        if parts.tokens is None:
+            worth = self.tokens * _centred(parts.blind)
+        else:
+            worth = self.tokens * _centred(parts.tokens) - self.blind * _centred(parts.blind)
+        return worth if parts.image is None else worth + self.image * _centred(parts.image)
 
 
 class Chooser:
@@ -60,13 +81,17 @@ class Chooser:
         if "yes" in plain and "no" in plain and choices.question:
             margin = self._says_yes(choices.question, pairs, entries)
             return [{"yes": margin, "no": -margin}.get(option, -1e3) for option in plain]
-        worth = self._weights.tokens * _centred(self._read(choices, pairs))
-        if pairs:
-            worth = worth - self._weights.blind * _centred(self._read(choices, []))
-        if entries and all(map(_SHOWN.search, choices.options)):
-            worth = worth + self._weights.image * _centred(self._shown(choices, entries))
-        found: list[float] = worth.tolist()
+        found: list[float] = self._weights.worth(self.parts(choices, pairs, entries)).tolist()
         return found
+
+    def parts(self, choices: Choices, pairs: Sequence[TokenPair], entries: Sequence[MemoryEntry] = ()) -> Parts:
+        """What speaks for each option."""
+        pictured = bool(entries) and all(map(_SHOWN.search, choices.options))
+        return Parts(
+            tokens=self._read(choices, pairs) if pairs else None,
+            blind=self._read(choices, []),
+            image=self._shown(choices, entries) if pictured else None,
+        )
 
     def _read(self, choices: Choices, pairs: Sequence[TokenPair]) -> Tensor:
         """The mean log-probability (K,) of an option's tokens as the answer."""

@@ -1,7 +1,7 @@
 """The part of lmms-eval 0.7.3 that a model meets, and a scripted model for it.
 
 `api/model.py` (the base class and its cache hook), `api/instance.py` and `api/task.py` (what a request carries), as far
-as `evaluation/lmms` touches them. `test_lmms_real.py` holds this against lmms-eval itself where it is installed.
+as `evaluation/lmms` touches them. `test_lmms_end_to_end.py` holds this against lmms-eval itself where it is installed.
 """
 
 from __future__ import annotations
