@@ -1,103 +1,101 @@
-"""The offline judge reads each task's message to its judge, answers in the task's form, and refuses anything else."""
+"""The offline judge reads the tasks' own messages, and answers in the words that the tasks read."""
 
 from __future__ import annotations
 
 import ast
-import json
 import threading
 from collections.abc import Iterator
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from http.server import HTTPServer
 
+import httpx
 import pytest
 
 from evaluation.judge import Judgement
-from evaluation.lmms.judge import NAME, server, verdict
-from evaluation.lmms.prompts import brief, read_prompt
-from tests.evaluation.lmms_mini import MINIS
-
-ONE = (
-    "Please evaluate the following video-based question-answer pair:\n\nQuestion: {q}\nCorrect Answer: {a}\n"
-    "Predicted Answer: {p}\n\nProvide your evaluation only as a yes/no and score …"
-)
-TWO = (
-    "Please evaluate the following video-based question-answer pair:\n\nQuestion 1: {q}\nQuestion 2: {q2}\n"
-    "Correct Answer: {a}\nPredicted Answer to Question 1: {p}\nPredicted Answer to Question 2: {p2}\n\n"
-    "Provide your evaluation only as a consistency score …"
-)
+from evaluation.lmms.judge import NAME, reply, server, verdict
 
 
-def same(question: str, reference: str, answer: str) -> Judgement:
-    """Right where answer and reference are the same; half alike where they begin alike."""
-    right = reference == answer
-    return Judgement(right, right, right, 1.0 if right else 0.5 * (reference[:1] == answer[:1]))
+def rule(question: str, reference: str, answer: str) -> Judgement:
+    """Right is what is the reference; as alike as the shares of their first words."""
+    assert question
+    right = reference.lower() == answer.lower()
+    return Judgement(right, right, right, 1.0 if right else 0.35)
 
 
-def test_verdicts() -> None:
-    assert verdict(ONE.format(q="what", a="a dog", p="a dog"), same) == (True, 5)
-    assert verdict(ONE.format(q="what", a="a dog", p="a cat"), same) == (False, 2)
-    assert verdict(ONE.format(q="what", a="a dog", p=""), same) == (False, 0)
-    assert verdict(ONE.format(q="what", a="two\nlines", p="two\nlines"), same) == (True, 5)
-    pair = {"q": "what", "q2": "what else", "a": "a dog"}
-    assert verdict(TWO.format(**pair, p="a dog", p2="a dog"), same) == (True, 5)
-    assert verdict(TWO.format(**pair, p="a dog", p2="snow"), same) == (False, 0), "the worse of two counts"
-    with pytest.raises(ValueError, match="names a question"):
-        verdict("Tell me a joke.", same)
+def pair(answer: str) -> str:
+    """The message of ActivityNet-QA's and VideoChatGPT's tasks about one question."""
+    return (
+        "Please evaluate the following video-based question-answer pair:\n\n"
+        "Question: What is there?\n"
+        "Correct Answer: A dog.\n"
+        f"Predicted Answer: {answer}\n\n"
+        "Provide your evaluation only as a yes/no and score where the score is an integer value between 0 and 5, with "
+        "5 indicating the highest meaningful match. For example, your response should look like this: "
+        "{'pred': 'yes', 'score': 4.8}."
+    )
+
+
+def consistency(one: str, other: str) -> str:
+    """The message of VideoChatGPT's consistency task."""
+    return (
+        "Please evaluate the following video-based question-answer pair:\n\n"
+        "Question 1: What is there?\nQuestion 2: Which animal is it?\nCorrect Answer: A dog.\n"
+        f"Predicted Answer to Question 1: {one}\nPredicted Answer to Question 2: {other}\n\n"
+        "Provide your evaluation only as a consistency score where the consistency score is an integer value between 0 "
+        "and 5, with 5 indicating the highest level of consistency. "
+    )
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    with server(0, same) as serving:
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.01})
+def judging() -> Iterator[HTTPServer]:
+    with server(0, rule) as serving:
+        thread = threading.Thread(target=serving.serve_forever, args=(0.01,), name="judge")
         thread.start()
-        yield f"http://127.0.0.1:{serving.server_port}/v1/chat/completions"
+        yield serving
         serving.shutdown()
         thread.join()
 
 
-def test_over_http_as_the_tasks_ask(address: str) -> None:
-    messages = [{"role": "system", "content": "judge"}, {"role": "user", "content": ONE.format(q="w", a="x", p="x")}]
-    body = json.dumps({"model": "gpt-4o-2024-11-20", "messages": messages, "max_tokens": 64}).encode()
-    with urlopen(Request(address, body, {"Content-Type": "application/json"})) as response:
-        found = json.load(response)
-    assert found["model"] == NAME
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (pair("A dog."), (True, 5)),
+        (pair("A cat."), (False, 2)),
+        (pair("A cat\non two lines."), (False, 2)),
+        (pair(""), (False, 2)),
+        (consistency("A dog.", "a dog."), (True, 5)),
+        (consistency("A dog.", "A cat."), (False, 2)),
+    ],
+)
+def test_verdicts(message: str, wanted: tuple[bool, int]) -> None:
+    assert verdict(message, rule) == wanted
+
+
+def test_a_right_answer_in_other_words_has_four() -> None:
+    assert verdict(pair("x"), lambda *_: Judgement(True, False, True, 0.1)) == (True, 4)
+
+
+def test_other_messages_are_refused() -> None:
+    with pytest.raises(ValueError, match="names a question"):
+        verdict("Say something nice.", rule)
+    with pytest.raises(StopIteration):
+        reply({"messages": [{"role": "system", "content": "x"}]}, rule)
+
+
+def test_a_task_reads_what_the_server_says(judging: HTTPServer) -> None:
+    address = f"http://127.0.0.1:{judging.server_port}/v1/chat/completions"
+    messages = [{"role": "system", "content": "You judge."}, {"role": "user", "content": pair("A dog.")}]
+    said = httpx.post(address, json={"model": "gpt-4o-2024-11-20", "messages": messages, "max_tokens": 64}).json()
+    assert said["model"] == NAME
     assert "not-comparable" in NAME
-    assert ast.literal_eval(found["choices"][0]["message"]["content"]) == {"pred": "yes", "score": 5}
+    # As the tasks do: a Python dictionary in the first choice's message.
+    assert ast.literal_eval(said["choices"][0]["message"]["content"]) == {"pred": "yes", "score": 5}
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"no json", b'{"messages": [{"role": "user", "content": "hello"}]}'])
-def test_other_requests_are_refused(address: str, body: bytes) -> None:
-    with pytest.raises(HTTPError) as refused:
-        urlopen(Request(address, body))
-    assert refused.value.code == 400
-    assert "not a task's request" in json.load(refused.value)["error"]["message"]
-
-
-@pytest.mark.parametrize("mini", MINIS, ids=lambda mini: mini.name)
-def test_prompts_lose_what_they_say_about_the_form(mini: object) -> None:
-    from tests.evaluation.lmms_mini import Mini
-
-    assert isinstance(mini, Mini)
-    for prompt in mini.prompts:
-        asked = read_prompt(prompt)
-        assert "answer" not in asked.question.lower()
-        assert "option" not in asked.question.lower()
-        assert "\n" not in asked.question
-        assert asked.brief == (mini.name in ("activitynetqa", "nextqa_oe"))
-        assert (asked.choices is not None) == (mini.name in ("mvbench", "videomme", "nextqa_mc"))
-
-
-def test_prompts_of_other_kinds() -> None:
-    assert read_prompt("<video>\nWhat is it?").question == "What is it?"
-    assert read_prompt("Answer with only one word.").question == "Answer with only one word."
-    lead = "Select the best answer to the following multiple-choice question based on the video."
-    asked = read_prompt(
-        f"This video's subtitles are listed below:\nA. no option\n{lead}\nWhat?\nA. x\nB. y\nThe best answer is:"
-    )
-    assert asked.question == "What?"
-    assert asked.choices is not None
-    assert asked.choices.options == ("x", "y")
-
-
-def test_brief() -> None:
-    assert [brief(text) for text in ("Yes, at 0:03.", "no", "Nobody.", "A dog.")] == ["Yes", "No", "Nobody.", "A dog."]
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"messages": []}', b'{"messages": [{"role": "user"}]}'])
+def test_what_is_no_request_gets_an_error_and_the_next_one_an_answer(judging: HTTPServer, body: bytes) -> None:
+    address = f"http://127.0.0.1:{judging.server_port}/v1/chat/completions"
+    refused = httpx.post(address, content=body)
+    assert refused.status_code == 400
+    assert "not a task's request" in refused.json()["error"]["message"]
+    messages = [{"role": "user", "content": pair("A cat.")}]
+    assert httpx.post(address, json={"messages": messages}).status_code == 200
