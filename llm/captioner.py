@@ -35,31 +35,29 @@ def continued(model: LanguageModel, prompts: Sequence[Tensor], *, beams: int = 1
 
 
 def _batch(model: LanguageModel, prompts: Tensor, beams: int) -> list[str]:
+    """The sentences of prompts (B, n, D): read once, then one token of every hypothesis at a time."""
     count = len(prompts)
-    # The prompts are short and alike in length: reading them anew for each token costs less than batching caches would.
     ids = torch.zeros(count, 1, 0, dtype=torch.long)
     score = torch.zeros(count, 1)
     done = torch.zeros(count, 1, dtype=torch.bool)
     ends = torch.tensor(sorted(model.eos))
-    for _ in range(LONGEST):
+    cache = _Rows()
+    hidden = model.forward(prompts, cache)[:, -1]
+    while True:
         width = ids.shape[1]
-        flat = ids.flatten(0, 1)
-        words = model.embed(flat.flatten().tolist()).view(count * width, flat.shape[1], model.width)
-        x = torch.cat([prompts.repeat_interleave(width, 0), words], 1)
-        logits = model.logits(model.forward(x)[:, -1]).float().log_softmax(-1).cpu().view(count, width, -1)
+        logits = model.logits(hidden).float().log_softmax(-1).cpu().view(count, width, -1)
         stay = torch.full_like(logits, float("-inf"))
         stay[..., int(ends[0])] = 0.0
         logits = torch.where(done[..., None], stay, logits)
-        length = ids.shape[2]
         total = score[..., None] + logits
-        best, where = total.flatten(1).topk(beams, -1)
+        score, where = total.flatten(1).topk(beams, -1)
         source, token = where // logits.shape[-1], where % logits.shape[-1]
-        ids = torch.cat([ids.gather(1, source[..., None].expand(-1, -1, length)), token[..., None]], -1)
+        ids = torch.cat([ids.gather(1, source[..., None].expand(-1, -1, ids.shape[2])), token[..., None]], -1)
         done = done.gather(1, source) | torch.isin(token, ends)
-        score = best
-        if bool(done[:, 0].all()):
-            break
-    return [_text(model, row) for row in ids[:, 0]]
+        if bool(done[:, 0].all()) or ids.shape[2] == LONGEST:
+            return [_text(model, row) for row in ids[:, 0]]
+        cache.pick((torch.arange(count)[:, None] * width + source).flatten())
+        hidden = model.forward(model.embed(token.flatten().tolist())[:, None], cache)[:, -1]
 
 
 def proposing(
@@ -92,7 +90,7 @@ def proposing(
 
 
 class _Rows:
-    """Keys and values of one prompt that several sentences go on from side by side (an `AttentionCache`)."""
+    """Keys and values of prompts that several sentences go on from side by side (an `AttentionCache`)."""
 
     def __init__(self) -> None:
         self._held: list[tuple[Tensor, Tensor]] = []
@@ -104,7 +102,9 @@ class _Rows:
         return self._length
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The prompt first (b = 1), then one token of every sentence: q (b, H, 1, d), k and v (b, G, 1, d)."""
+        """The prompts first, then one token of every sentence: q (b, H, 1, d), k and v (b, G, 1, d). One prompt serves
+        any number of sentences; of several, `pick` says which sentence goes on from which.
+        """
         if layer == len(self._held):
             self._held.append((k, v))
         else:
@@ -112,6 +112,12 @@ class _Rows:
             k, v = torch.cat([keys, k], 2), torch.cat([values, v], 2)
             self._held[layer] = (k, v)
         return causal(q, k, v)
+
+    def pick(self, rows: Tensor) -> None:
+        """Go on with these rows (b,), in this order, repeated or left out."""
+        self._held = [
+            (k.index_select(0, rows.to(k.device)), v.index_select(0, rows.to(v.device))) for k, v in self._held
+        ]
 
     def advance(self, n: int) -> None:
         """Count n new tokens of each sentence."""
