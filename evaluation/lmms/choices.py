@@ -138,6 +138,7 @@ def _words(text: str) -> set[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure a bundle and print the figures."""
     from evaluation.run import data_folder
+    from llama_vid.bundle import find_bundle, fingerprint
     from llama_vid.model import LLaMAVID
 
     parser = argparse.ArgumentParser(
@@ -152,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if folder is None:
         parser.error("no evaluation data: give the folder, or set LLAMA_VID_DATA")
     clips = spread(read_clips(folder), options.limit)
-    print(json.dumps(evaluate(LLaMAVID.from_pretrained(options.model), clips), indent=1))
+    figures = evaluate(LLaMAVID.from_pretrained(options.model), clips)
+    print(json.dumps(figures | {"bundle": fingerprint(find_bundle(options.model))}, indent=1))
 
 
 if __name__ == "__main__":
