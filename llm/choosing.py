@@ -45,9 +45,8 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What each part of an option's worth counts. Set by hand before any measurement, not fitted on anything.
-
-    On clips that no fit has seen they choose as well as weights fitted on others (`evaluation/lmms/choices.py`).
+    """What each part of an option's worth counts. Set by hand, and kept after weights fitted on even-numbered
+    clips did no better on the odd ones (`evaluation/lmms/choices.py`).
     """
 
     tokens: float = 1.0
