@@ -7,8 +7,7 @@ A reference such as "A white bus (coach)." is read as alternatives, each with ke
 - by meaning, if MiniLM's cosine to an alternative is at least `ALIKE`, and it contradicts no colour, number or choice.
 
 Colours and numbers that are asked for, yes or no, and one of two things that the question names, are right or wrong by
-their words alone. `ALIKE` was chosen on pairs made
-from the references: see `threshold_pairs`.
+their words alone. `ALIKE` was chosen on pairs made from the references: see `threshold_pairs`.
 """
 
 from __future__ import annotations
