@@ -1,9 +1,11 @@
 """Fit how evidence becomes a yes (`llm/calibration.py`) on even-numbered clips, and say what it gives on odd ones.
 
-    python -m evaluation.calibrate [FOLDER] [--write]
+    python -m evaluation.calibrate [FOLDER] [--write] [--model BUNDLE]
 
-Three features of each question of `yesno.jsonl` (best and mean image-text z-score, the language model's yes/no margin)
-go into a ridge-penalised logistic regression. `--write` puts the result into the bundle's `bundle.json`.
+Features of each question of `yesno.jsonl` (best and mean image-text z-score, the language model's yes/no margin, the
+z-score of regions of the best frames) go into a ridge-penalised logistic regression, once without the regions and once
+with them. As even-numbered clips ask few questions, it also says what is right of each clip by weights fitted on all
+other clips. `--write` puts the result into the bundle's `bundle.json`.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from dataclasses import asdict
+from copy import copy
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -29,18 +32,25 @@ RIDGE = 0.02
 
 
 def features(model: LLaMAVID, questions: list[YesNo]) -> Tensor:
-    """(N, 3): best z-score, mean of the best quarter, and the margin, for each question."""
-    find = model.responder.find
-    rows = torch.zeros(len(questions), 3)
+    """(N, 4): best z-score, mean of the best quarter, the margin, and the regions' z-score, for each question.
+
+    The regions' is not a number where the tower has none.
+    """
+    find = copy(model.responder.find)
+    find.calibration = replace(find.calibration, closer_regions=1.0)  # looked at whatever the bundle says
+    rows = torch.zeros(len(questions), 4)
     by_clip: dict[Path, list[int]] = defaultdict(list)
     for number, question in enumerate(questions):
         by_clip[question.clip.path].append(number)
     for path, numbers in by_clip.items():
-        entries = model.open(path).entries
+        film = model.open(path)
+        entries = film.entries
         for number in numbers:
             text = questions[number].question
-            z = find.scores(entries, sort_question(text).subject or text)
-            rows[number] = torch.tensor(find.weighed(entries, z, text))
+            subject = sort_question(text).subject or text
+            z = find.scores(entries, subject)
+            closer = find.closer(entries, z, subject, film.regions)
+            rows[number] = torch.tensor([*find.weighed(entries, z, text), float("nan") if closer is None else closer])
     return rows
 
 
@@ -63,6 +73,34 @@ def fit(x: Tensor, y: Tensor) -> Tensor:
     return out
 
 
+def calibrated(x: Tensor, y: Tensor) -> Calibration:
+    """The calibration fitted on features (N, 4) and answers (N,)."""
+    # On the token route training has balanced yes and no itself: a bias fitted on clips misjudges movement.
+    image, mean, tokens, bias = (round(float(weight), 4) for weight in fit(x[:, :3], y))
+    if not bool(x[:, 3].isfinite().all()):
+        return Calibration(image, mean, tokens, bias)
+    near = [round(float(weight), 4) for weight in fit(x, y)]
+    return Calibration(
+        image, mean, tokens, bias, closer_image=near[0], closer_mean=near[1], closer_tokens=near[2],
+        closer_regions=near[3], closer_bias=near[4],
+    )  # fmt: skip
+
+
+def probabilities(calibration: Calibration, x: Tensor, *, closer: bool) -> Tensor:
+    """p(yes) (N,) of features (N, 4), with or without the regions."""
+    rows = [(*row[:3], row[3] if closer else None) for row in x.tolist()]
+    return torch.tensor([calibration.probability(*row) for row in rows])
+
+
+def left_out(x: Tensor, y: Tensor, clips: Tensor, *, closer: bool) -> Tensor:
+    """p(yes) (N,) where each clip's questions are judged by weights fitted on all other clips; `clips` (N,)."""
+    p = torch.zeros(len(y))
+    for clip in sorted(set(clips.tolist())):
+        own = clips == clip
+        p[own] = probabilities(calibrated(x[~own], y[~own]), x[own], closer=closer)
+    return p
+
+
 def main() -> None:
     """Fit, print, and write if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,17 +112,20 @@ def main() -> None:
     questions = read_yesno(arguments.folder)
     x = features(model, questions)
     y = torch.tensor([float(question.answer) for question in questions])
-    even = torch.tensor([question.clip.index % 2 == 0 for question in questions])
-    image, mean, tokens, bias = (round(float(weight), 4) for weight in fit(x[even], y[even]))
-    # On the token route training has balanced yes and no itself: a bias fitted on clips misjudges movement.
-    calibration = Calibration(image, mean, tokens, bias, tokens_bias=0.0)
-    p = torch.tensor([calibration.probability(*row) for row in x.tolist()])
-    t = torch.tensor([calibration.of_tokens(row[2]) for row in x.tolist()])
-    for name, chosen in (("even (fitted)", even), ("odd (held out)", ~even), ("all", torch.ones_like(even))):
-        for route, values in (("all", p), ("tokens, best frames", t)):
-            right = float(((values >= 0.5) == (y > 0.5))[chosen].float().mean())
-            area = auc(values[chosen].tolist(), (y[chosen] > 0.5).tolist())
-            print(f"{name:15} route {route:20} accuracy {right:.3f}  AUC {area:.3f}")
+    clips = torch.tensor([question.clip.index for question in questions])
+    even, every = clips % 2 == 0, torch.ones_like(clips, dtype=torch.bool)
+    calibration = calibrated(x[even], y[even])
+    routes = {"all": probabilities(calibration, x, closer=False)}
+    if calibration.looks_closer:
+        routes["all, regions"] = probabilities(calibration, x, closer=True)
+    routes["tokens, best frames"] = torch.tensor([calibration.of_tokens(float(margin)) for margin in x[:, 2]])
+    for name, chosen in (("even (fitted)", even), ("odd (held out)", ~even), ("all", every)):
+        for route, values in routes.items():
+            print(f"{name:22} route {route:20} {_figures(values[chosen], y[chosen])}")
+    for closer in (False, True) if calibration.looks_closer else (False,):
+        for name, chosen in (("even, a clip left out", even), ("all, a clip left out", every)):
+            values = left_out(x[chosen], y[chosen], clips[chosen], closer=closer)
+            print(f"{name:22} route {'all, regions' if closer else 'all':20} {_figures(values, y[chosen])}")
     print(json.dumps(asdict(calibration)))
     if arguments.write:
         folder = find_bundle(arguments.model)
@@ -92,6 +133,12 @@ def main() -> None:
         manifest["calibration"] = asdict(calibration)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
         print(f"written to {folder / MANIFEST}")
+
+
+def _figures(p: Tensor, y: Tensor) -> str:
+    right = float(((p >= 0.5) == (y > 0.5)).float().mean())
+    loss = float(F.binary_cross_entropy(p.clamp(1e-6, 1 - 1e-6), y))
+    return f"accuracy {right:.3f}  AUC {auc(p.tolist(), (y > 0.5).tolist()):.3f}  log loss {loss:.3f}"
 
 
 if __name__ == "__main__":

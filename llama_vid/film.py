@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.described import ANSWER_TOKENS
 from llama_vid.llm.recall import Archive
@@ -15,6 +17,7 @@ from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
 from llama_vid.tokenizer.pair import TokenPair
+from llama_vid.tokenizer.regions import region_embeddings
 
 if TYPE_CHECKING:
     from llama_vid.film_archive import FilmArchive
@@ -65,6 +68,11 @@ class Watching:
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
         """Frames read again under a guide."""
         return self.recorder.reread(seconds, guide_text)
+
+    def regions(self, seconds: Sequence[float]) -> Tensor | None:
+        """Embeddings (n, R, E) of the regions of frames; None where no picture is kept or the tower gives none."""
+        patches = self.recorder.patches(seconds)
+        return None if patches is None else region_embeddings(self.recorder.bundle.tower, patches)
 
 
 class Film:
@@ -117,6 +125,10 @@ class Film:
     def timeline(self) -> list[Span]:
         """What happens when: consecutive spans with captions and mean motion energy."""
         return self._responder.timeline(self._watching.entries)
+
+    def regions(self, seconds: Sequence[float]) -> Tensor | None:
+        """Embeddings (n, R, E) of the regions of the pictures nearest to these times, where the tower gives them."""
+        return self._watching.regions(seconds)
 
     def frame(self, seconds: float) -> bytes | None:
         """The kept picture nearest to a time, as JPEG."""

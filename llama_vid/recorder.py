@@ -208,6 +208,11 @@ class Recorder:
             _, pairs = compressor.run(compressor.begin(guide), encoded, gaps=gaps)
         return pairs
 
+    def patches(self, seconds: Sequence[float]) -> Tensor | None:
+        """Patch features (n, P, C) of the kept pictures nearest to these times; None where there is none."""
+        frames = self._seen_again(seconds)
+        return torch.cat([frame.patches for frame in frames]) if frames else None
+
     def _seen_again(self, seconds: Sequence[float]) -> list[Encoded]:
         """The features of the kept pictures nearest to these times; those of the last questions' are remembered."""
         new = {second: data for second in seconds if second not in self._features and (data := self.jpeg(second))}

@@ -12,8 +12,9 @@ class Calibration:
 
     `z_best` and `z_mean` are image-text z-scores over the frames (best, and mean of the best quarter), `margin` the
     language model's score of yes minus no, from which `tokens_bias` is taken first: it alone decides on the token
-    route. `present` is the z-score from which one frame counts as showing what is asked for. Fitted on even-numbered
-    dev clips.
+    route. `present` is the z-score from which one frame counts as showing what is asked for. Where regions of the best
+    frames were looked at, the weights `closer_…` stand in, with `closer_regions` for the regions' z-score; at 0 (a
+    bundle that was not calibrated for them) nothing is looked at closer. Fitted on even-numbered dev clips.
     """
 
     image: float = 0.6
@@ -22,12 +23,24 @@ class Calibration:
     bias: float = -1.8
     tokens_bias: float = 0.0
     present: float = 1.8
+    closer_image: float = 0.0
+    closer_mean: float = 0.0
+    closer_tokens: float = 0.0
+    closer_regions: float = 0.0
+    closer_bias: float = 0.0
 
-    def probability(self, z_best: float, z_mean: float, margin: float) -> float:
+    @property
+    def looks_closer(self) -> bool:
+        """Whether regions count."""
+        return self.closer_regions != 0
+
+    def probability(self, z_best: float, z_mean: float, margin: float, z_regions: float | None = None) -> float:
         """p(yes) in 0…1 from all evidence."""
-        return logistic(
-            self.image * z_best + self.mean * z_mean + self.tokens * (margin - self.tokens_bias) + self.bias
-        )
+        margin -= self.tokens_bias
+        if z_regions is None or not self.looks_closer:
+            return logistic(self.image * z_best + self.mean * z_mean + self.tokens * margin + self.bias)
+        seen = self.closer_image * z_best + self.closer_mean * z_mean + self.closer_regions * z_regions
+        return logistic(seen + self.closer_tokens * margin + self.closer_bias)
 
     def of_tokens(self, margin: float) -> float:
         """p(yes) in 0…1 from the language model's margin alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final
 
 import torch
@@ -23,6 +23,7 @@ from llama_vid.tokenizer.scoring import SceneScorer, smoothed
 
 GAP: Final = 2.5  # seconds between matching frames that still belong to one event
 READ: Final = 8  # frames whose tokens a yes/no question reads: what training showed at once
+CLOSER: Final = 4  # frames whose regions a yes/no question looks at: more gain nothing
 CAPTIONS: Final = 4096  # captions that are remembered
 CLEARLY: Final = -0.3  # a plain sentence is taken unless the captioner's own matches better by this z-score
 VAGUE: Final = 1.0  # z-score below which no sentence fits
@@ -145,6 +146,22 @@ class Finder:
         """What a yes/no question is decided by: best z-score, mean of the best quarter, the tokens' margin."""
         mean = float(z.topk(max(1, len(z) // 4)).values.mean())
         return float(z.max()), mean, self.margin(self.read(entries, z), question)
+
+    def closer(
+        self, entries: Sequence[MemoryEntry], z: Tensor, text: str, look: Callable[[Sequence[float]], Tensor | None]
+    ) -> float | None:
+        """The z-score of a text in the regions of the CLOSER frames that match best, the mean of the better half.
+
+        `look` gives the regions of frames at times. None where it has none, or the calibration makes nothing of them.
+        """
+        if not self.calibration.looks_closer:
+            return None
+        best = sorted(z.topk(min(CLOSER, len(z))).indices.tolist())
+        regions = look([entries[index].start for index in best])
+        if regions is None:
+            return None
+        found = self.scorer.score_regions(self.scorer.query(text), regions)
+        return float(found.topk(max(1, len(found) // 2)).values.mean())
 
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
         """One sentence for each entry, as `captioning` gives it."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
 
+from torch import Tensor
+
 from llama_vid.llm.answer import Evidence
 from llama_vid.llm.questions import Question
 from llama_vid.llm.recall import Archive
@@ -17,7 +19,8 @@ from llama_vid.tokenizer.pair import TokenPair
 
 
 class Watched(Protocol):
-    """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide.
+    """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide,
+    `regions` embeddings (n, R, E) of parts of them (None where there are none).
 
     `archive` holds in detail what `entries` hold coarsely, where there is one.
     """
@@ -33,6 +36,7 @@ class Watched(Protocol):
     @property
     def archive(self) -> Archive | None: ...
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...
+    def regions(self, seconds: Sequence[float]) -> Tensor | None: ...
 
 
 @dataclass(slots=True)

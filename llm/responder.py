@@ -188,7 +188,10 @@ class Responder:
         text = asked.subject or asked.text
         z = self.find.scores(entries, text)
         best, mean, margin = self.find.weighed(entries, z, asked.text)
-        probability = self.calibration.probability(best, mean, margin)
+        yield ""
+        look = inquiry.watched.regions if self._answering <= described.CROWD else lambda _: None
+        closer = self.find.closer(entries, z, text, look)
+        probability = self.calibration.probability(best, mean, margin, closer)
         unsure = abs(probability - 0.5) < UNSURE
         if probability >= 0.5:
             yield "Yes"
