@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from evaluation.asking import SYSTEMS, Route, ask_all
-from evaluation.case import Case, by_kind
+from evaluation.asking import Route, ask_all
+from evaluation.case import Case
 from evaluation.clips import Clip, read_clips, read_lines, read_yesno
 from evaluation.model import Missing, VideoModel
 from evaluation.scores import accuracy, spread
+from evaluation.tally import Tally, side_by_side, systems_of
 
 _LIVING: Final = ("What is {the} doing?", "Where is {the}?", "When does {the} appear?", "How many {many} are there?")
 _ANIMAL: Final = ("What colour is {the}?", *_LIVING)
@@ -87,26 +88,6 @@ class AbsentFigures:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class AbsentResult:
-    """The system's figures, the baselines', and every question with its answer."""
-
-    n: int
-    clips: int
-    route: Route
-    system: str
-    figures: AbsentFigures | Missing
-    baselines: dict[str, AbsentFigures | Missing] = field(default_factory=dict)
-    cases: tuple[Case, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = {"name": "absent", "n": self.n, "clips": self.clips, "route": self.route}
-        result |= {"system": self.system} | self.figures.to_json()
-        result["by_kind"] = by_kind(self.cases, self.system)
-        result["baselines"] = {name: figures.to_json() for name, figures in self.baselines.items()}
-        return result
-
-
 def denies(answer: str) -> bool:
     """Whether an answer denies what was asked about, or refuses. An empty one says nothing, and so denies nothing."""
     return bool(_DENIED.search(answer))
@@ -147,25 +128,25 @@ def evaluate_absent(
     system: str = "",
     limit: int | None = None,
     tick: Callable[[], None] = lambda: None,
-) -> AbsentResult:
+) -> Tally:
     """Run the evaluation over a folder of clips; `system` measures that one alone, `limit` asks fewer questions."""
-    asked, chosen = spread(read_absent(folder), limit), system or SYSTEMS[0]
-    figures: dict[str, AbsentFigures | Missing] = {}
-    cases: list[Case] = []
-    for name in (chosen,) if system else SYSTEMS:
+    asked = spread(read_absent(folder), limit)
+
+    def measured(name: str) -> tuple[AbsentFigures, list[Case]] | Missing:
         answers = ask_all(model, name, route, [(item.clip, item.question) for item in asked], tick)
         if isinstance(answers, Missing):
-            figures[name] = answers
-            continue
-        figures[name] = measure(asked, answers)
+            return answers
+        cases = []
         for item, text in zip(asked, answers, strict=True):
             wanted = f"{item.concept} is there" if item.present else f"denied: no {item.concept}"
             right = denies(text) != item.present
             cases.append(
                 Case(item.concept, item.clip.path, item.question, wanted, text, right, item.clip.moments, name)
             )
-    first = figures.pop(chosen)
-    return AbsentResult(len(asked), len({item.clip for item in asked}), route, chosen, first, figures, tuple(cases))
+        return measure(asked, answers), cases
+
+    over = {"clips": len({item.clip for item in asked})}
+    return side_by_side("absent", len(asked), over, route, systems_of(system), measured)
 
 
 def measure(asked: Sequence[Presupposing], answers: Sequence[str]) -> AbsentFigures:

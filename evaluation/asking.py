@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Literal
 
-from evaluation.clips import Clip
+from evaluation.clips import Clip, by_clip
 from evaluation.model import Missing, VideoModel, full_of
 from llama_vid.errors import SourceError
 
 logger = logging.getLogger(__name__)
 
 Route = Literal["all", "tokens"]
-SYSTEMS: Final = ("llama-vid", "full", "last-frame", "blind")
 
 
 def ask(model: VideoModel, system: str, route: Route, clip: Clip, questions: Sequence[str]) -> list[str] | Missing:
@@ -48,11 +46,8 @@ def ask_all(
     tick: Callable[[], None] = lambda: None,
 ) -> list[str] | Missing:
     """One system's answers to (clip, question) pairs, in their order; each clip is opened once, then `tick` called."""
-    numbered: dict[Clip, list[int]] = defaultdict(list)
-    for number, (clip, _) in enumerate(asked):
-        numbered[clip].append(number)
     answers = [""] * len(asked)
-    for clip, numbers in numbered.items():
+    for clip, numbers in by_clip([clip for clip, _ in asked]).items():
         found = ask(model, system, route, clip, [asked[number][1] for number in numbers])
         if isinstance(found, Missing):
             return found

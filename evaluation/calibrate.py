@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import defaultdict
 from copy import copy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from evaluation.clips import YesNo, read_yesno
+from evaluation.clips import YesNo, by_clip, read_yesno
 from evaluation.scores import auc
 from llama_vid.bundle import MANIFEST, find_bundle, read_manifest
 from llama_vid.llm.calibration import Calibration
@@ -39,11 +38,8 @@ def features(model: LLaMAVID, questions: list[YesNo]) -> Tensor:
     find = copy(model.responder.find)
     find.calibration = replace(find.calibration, closer_regions=1.0)  # looked at whatever the bundle says
     rows = torch.zeros(len(questions), 4)
-    by_clip: dict[Path, list[int]] = defaultdict(list)
-    for number, question in enumerate(questions):
-        by_clip[question.clip.path].append(number)
-    for path, numbers in by_clip.items():
-        film = model.open(path)
+    for clip, numbers in by_clip(question.clip for question in questions).items():
+        film = model.open(clip.path)
         entries = film.entries
         for number in numbers:
             text = questions[number].question

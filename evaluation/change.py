@@ -18,7 +18,8 @@ from evaluation.case import Case
 from evaluation.change_questions import CHANGES, MOVERS, WORDS, YES_NO, Changed, chosen, is_right
 from evaluation.model import Full, Missing, VideoModel, full_of
 from evaluation.synthetic import cut_out, true_films
-from evaluation.tally import ABLATIONS, Shares, Tally, shares, systems_of
+from evaluation.tally import Shares, Tally, shares, side_by_side, systems_of
+from evaluation.tasks import ABLATIONS
 from evaluation.windows import Windows
 from llama_vid.tokenizer.pair import TokenPair
 
@@ -46,21 +47,20 @@ def evaluate_change(
     `system` measures that one alone; `drop` takes a token away on the token route. Raises ConfigError, SourceError.
     """
     films = true_films(folder, limit or FILMS)
-    asked, systems = chosen(films), systems_of(system, route)
-    cases: list[Case] = []
-    figures: dict[str, Shares | Missing] = {}
-    for name in systems:
+    asked = chosen(films)
+
+    def measured(name: str) -> tuple[Shares, list[Case]] | Missing:
         answers = _answers(model, asked, name, route, ABLATIONS.get(name, drop), tick)
         if isinstance(answers, Missing):
-            figures[name] = answers
-            continue
-        cases += [
+            return answers
+        cases = [
             Case(item.kind, item.film.path, item.asked, item.wanted, text, is_right(item, text), item.seconds, name)
             for item, text in zip(asked, answers, strict=True)
         ]
-        figures[name] = shares(cases, name, FIGURES)
-    first = figures.pop(systems[0])
-    return Tally("change", len(asked), len(films), route, systems[0], first, figures, tuple(cases))
+        return shares(cases, name, FIGURES), cases
+
+    over = {"films": len(films)}
+    return side_by_side("change", len(asked), over, route, systems_of(system, route), measured)
 
 
 def _answers(

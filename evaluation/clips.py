@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,14 @@ class YesNo:
     concept: str
     question: str
     answer: bool
+
+
+def by_clip(clips: Iterable[Clip]) -> dict[Clip, list[int]]:
+    """Each clip with the places at which it stands: what is asked of it can be asked at once."""
+    places: dict[Clip, list[int]] = defaultdict(list)
+    for place, clip in enumerate(clips):
+        places[clip].append(place)
+    return places
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

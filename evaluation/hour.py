@@ -12,14 +12,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import av
+from typing import Final
 
 from evaluation.clips import Clip
 from evaluation.flickr import CaptionedPhoto, load_photo
 from evaluation.model import Photo
-from evaluation.moments import SIDE, squashed
+from evaluation.moments import written
 from llama_vid.errors import SourceError
 from llama_vid.stream.file import FileSource
 from llama_vid.tokenizer.vocabulary import looked_for
@@ -84,18 +82,16 @@ def make_hour(
     stills = _held(photos)
     placed: list[Placed] = []
     at = 0
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1, options={"preset": "veryfast", "crf": "14"})
-        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
+    with written(path) as show:
         for clip in order:
             for _ in range(min(between, seconds - at)):
-                _show(container, stream, next(stills))
+                show(next(stills))
                 at += 1
             start = at
             try:
                 for frame in FileSource(clip.path):
                     if at < seconds:
-                        _show(container, stream, frame.image)
+                        show(frame.image)
                         at += 1
             except SourceError as problem:
                 logger.warning("%s: %s", clip.path.name, problem)
@@ -103,9 +99,8 @@ def make_hour(
                 placed.append(Placed(clip, start, at))
             tick()
         while at < seconds:
-            _show(container, stream, next(stills))
+            show(next(stills))
             at += 1
-        container.mux(stream.encode())
     return Hour(path, at, tuple(placed))
 
 
@@ -115,7 +110,3 @@ def _held(photos: Sequence[CaptionedPhoto]) -> Iterator[Photo]:
             picture = load_photo(photo.path)
             for _ in range(HELD):
                 yield picture
-
-
-def _show(container: Any, stream: Any, picture: Photo) -> None:
-    container.mux(stream.encode(av.VideoFrame.from_ndarray(squashed(picture), format="rgb24")))

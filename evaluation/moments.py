@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,15 +87,13 @@ def join_clips(clips: Sequence[Clip], path: Path, tick: Callable[[], None] = lam
     owners: list[int] = []
     last: list[Photo] = []
     kept: list[int] = []
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=1, options={"preset": "veryfast", "crf": "14"})
-        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
+    with written(path) as show:
         for number, clip in enumerate(clips):
             image: Photo | None = None
             try:
                 for frame in FileSource(clip.path):
                     image = frame.image
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(squashed(image), format="rgb24")))
+                    show(image)
                     owners.append(len(kept))
             except SourceError as problem:
                 logger.warning("%s: %s", clip.path.name, problem)
@@ -104,8 +103,21 @@ def join_clips(clips: Sequence[Clip], path: Path, tick: Callable[[], None] = lam
             tick()
         if not kept:
             raise SourceError(f"none of the {len(clips)} clips can be read; the last is {clips[-1].path}")
-        container.mux(stream.encode())
     return Joined(path, tuple(owners), tuple(last), tuple(kept))
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Callable[[Photo], None]]:
+    """A film of one frame a second in a file, open to be shown pictures of any size."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=1, options={"preset": "veryfast", "crf": "14"})
+        stream.width, stream.height, stream.pix_fmt = SIDE, SIDE, "yuv420p"
+
+        def show(picture: Photo) -> None:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(squashed(picture), format="rgb24")))
+
+        yield show
+        container.mux(stream.encode())
 
 
 def squashed(image: Photo) -> Photo:

@@ -7,16 +7,17 @@ trained or tuned on odd-numbered clips, which are reported apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from evaluation.asking import SYSTEMS, Route, ask_all
-from evaluation.case import Case, by_kind
+from evaluation.asking import Route, ask_all
+from evaluation.case import Case
 from evaluation.clips import Clip, read_clips
 from evaluation.judge import Judgement, judge
 from evaluation.meaning import Meaning
 from evaluation.model import Missing, VideoModel
 from evaluation.scores import accuracy, spread
+from evaluation.tally import Tally, side_by_side, systems_of
 from llama_vid.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,26 +45,6 @@ class OpenFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenResult:
-    """The system's figures, the baselines', and every question with its answer."""
-
-    n: int
-    clips: int
-    route: Route
-    system: str
-    figures: OpenFigures | Missing
-    baselines: dict[str, OpenFigures | Missing] = field(default_factory=dict)
-    cases: tuple[Case, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = {"name": "open", "n": self.n, "clips": self.clips, "route": self.route}
-        result |= {"system": self.system} | self.figures.to_json()
-        result["by_kind"] = by_kind(self.cases, self.system)
-        result["baselines"] = {name: figures.to_json() for name, figures in self.baselines.items()}
-        return result
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """A question about a clip with its reference answer."""
 
@@ -81,7 +62,7 @@ def evaluate_open(
     limit: int | None = None,
     tick: Callable[[], None] = lambda: None,
     meaning: Meaning | None = None,
-) -> OpenResult:
+) -> Tally:
     """Run the evaluation over a folder of clips; `system` measures that one alone, `limit` asks fewer questions.
 
     Raises ConfigError if the clips have no questions.
@@ -89,27 +70,25 @@ def evaluate_open(
     every = [Asked(clip, question, answer) for clip in read_clips(folder) for question, answer in clip.asked]
     if not every:
         raise ConfigError(f'{folder / "clips.jsonl"} asks nothing: its lines need "qa": [{{"q": …, "a": …}}]')
-    asked, chosen, judged = spread(every, limit), system or SYSTEMS[0], meaning or Meaning()
-    figures: dict[str, OpenFigures | Missing] = {}
-    cases: list[Case] = []
-    for name in (chosen,) if system else SYSTEMS:
+    asked, judged = spread(every, limit), meaning or Meaning()
+
+    def measured(name: str) -> tuple[OpenFigures, list[Case]] | Missing:
         answers = ask_all(model, name, route, [(item.clip, item.question) for item in asked], tick)
         if isinstance(answers, Missing):
-            figures[name] = answers
-            continue
+            return answers
         verdicts = [
             judge(item.question, item.answer, answer, judged) for item, answer in zip(asked, answers, strict=True)
         ]
-        figures[name] = measure(asked, verdicts)
-        cases += [
+        cases = [
             Case(
                 item.clip.kind, item.clip.path, item.question, item.answer, text, verdict.right, item.clip.moments, name
             )
             for item, text, verdict in zip(asked, answers, verdicts, strict=True)
         ]
-    first = figures.pop(chosen)
-    clips = len({item.clip for item in asked})
-    return OpenResult(len(asked), clips, route, chosen, first, figures, tuple(cases))
+        return measure(asked, verdicts), cases
+
+    over = {"clips": len({item.clip for item in asked})}
+    return side_by_side("open", len(asked), over, route, systems_of(system), measured)
 
 
 def measure(asked: Sequence[Asked], verdicts: Sequence[Judgement]) -> OpenFigures:

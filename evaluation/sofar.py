@@ -12,19 +12,20 @@ import random
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from evaluation.asking import SYSTEMS, Route, ask
-from evaluation.case import Case, by_kind
+from evaluation.asking import Route, ask
+from evaluation.case import Case
 from evaluation.clips import Clip, read_clips
 from evaluation.meaning import Meaning
 from evaluation.model import Missing, VideoModel
 from evaluation.moments import join_clips
 from evaluation.scores import accuracy
+from evaluation.tally import Tally, side_by_side, systems_of
 from evaluation.truth import Checked, Known, check, read_truth, share
 from llama_vid.errors import ConfigError
 
@@ -81,26 +82,6 @@ class SofarFigures:
             "decidable": self.decidable,
             "sentences_inventing": self.sentences_inventing,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SofarResult:
-    """The system's figures, the baselines', and every scene with what was said of it."""
-
-    n: int
-    joinings: int
-    route: Route
-    system: str
-    figures: SofarFigures | Missing
-    baselines: dict[str, SofarFigures | Missing] = field(default_factory=dict)
-    cases: tuple[Case, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        result: dict[str, Any] = {"name": "sofar", "n": self.n, "joinings": self.joinings, "route": self.route}
-        result |= {"system": self.system} | self.figures.to_json()
-        result["by_kind"] = by_kind(self.cases, self.system)
-        result["baselines"] = {name: figures.to_json() for name, figures in self.baselines.items()}
-        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,37 +154,38 @@ def evaluate_sofar(
     limit: int | None = None,
     tick: Callable[[], None] = lambda: None,
     meaning: Meaning | None = None,
-) -> SofarResult:
+) -> Tally:
     """Run the evaluation over a folder of clips; `limit` makes fewer joinings. Raises ConfigError for too few clips."""
     joined = joinings(read_clips(folder))[:limit]
-    truth, sense, chosen = read_truth(folder), meaning or Meaning(), system or SYSTEMS[0]
-    figures: dict[str, SofarFigures | Missing] = {}
-    cases: list[Case] = []
-    told: dict[str, list[tuple[list[Told], list[Checked]]]] = {}
+    truth, sense, systems = read_truth(folder), meaning or Meaning(), systems_of(system)
+    told: dict[str, list[tuple[list[Told], list[Checked]]]] = {name: [] for name in systems}
+    missing: dict[str, Missing] = {}
     with tempfile.TemporaryDirectory(prefix="llama-vid-sofar-") as place:
         for number, clips in enumerate(joined):
             film = join_clips(clips, Path(place) / f"joined-{number}.mp4", tick)
             owners = np.array(film.owners)
             scenes = [
-                Shown(clip, float(at.min()), float(at.max()) + 1)
-                for at, clip in ((np.flatnonzero(owners == place), clips[n]) for place, n in enumerate(film.kept))
+                Shown(clips[kept], float(at.min()), float(at.max()) + 1)
+                for at, kept in ((np.flatnonzero(owners == owner), kept) for owner, kept in enumerate(film.kept))
             ]
             whole = Clip(number, film.path, float(len(owners)), "")
-            for name in (chosen,) if system else SYSTEMS:
-                if isinstance(figures.get(name), Missing):
+            for name in systems:
+                if name in missing:
                     continue
                 answers = ask(model, name, route, whole, [QUESTION])
                 if isinstance(answers, Missing):
-                    figures[name] = answers
+                    missing[name] = answers
                     continue
                 sentences = parse(answers[0])
-                found = tell(scenes, sentences, sense)
-                told.setdefault(name, []).append((found, checked(scenes, sentences, truth)))
-                cases += [_case(item, name) for item in found]
+                told[name].append((tell(scenes, sentences, sense), checked(scenes, sentences, truth)))
                 tick()
-    figures |= {name: measure(items) for name, items in told.items()}
-    first = figures.pop(chosen)
-    return SofarResult(sum(map(len, joined)), len(joined), route, chosen, first, figures, tuple(cases))
+
+    def measured(name: str) -> tuple[SofarFigures, list[Case]] | Missing:
+        cases = [_case(item, name) for found, _ in told[name] for item in found]
+        return missing.get(name) or (measure(told[name]), cases)
+
+    over = {"joinings": len(joined)}
+    return side_by_side("sofar", sum(map(len, joined)), over, route, systems, measured)
 
 
 def joinings(clips: Sequence[Clip], count: int = JOININGS) -> list[list[Clip]]:

@@ -10,8 +10,8 @@ from typing import Any, Final
 OURS: Final = "llama-vid"
 #: The four columns of every table, ours first.
 COLUMNS: Final = (OURS, "full", "last-frame", "blind")
-#: On the token route: ours with one of the two tokens taken away.
-ABLATED: Final = ("no-motion", "no-context")
+#: On the token route: ours with one of the two tokens taken away, and which.
+ABLATIONS: Final = {"no-motion": "motion", "no-context": "context"}
 ROUTES: Final = ("all", "tokens")
 #: Routes of tasks that have only one.
 ONE: Final = ("all",)
@@ -58,7 +58,7 @@ NAMES: Final[dict[str, Task]] = {
     "yesno": Task(
         "clips",
         "Is it in the video? Yes or no.",
-        (*COLUMNS, *ABLATED),
+        (*COLUMNS, *ABLATIONS),
         (
             Headline("accuracy", "accuracy", 0.83),
             Headline("over_blind", "above blind", 0.28),
@@ -100,7 +100,7 @@ NAMES: Final[dict[str, Task]] = {
     "time": Task(
         "flickr8k",
         "When, in which order, how long: films drawn from photos, with exact truth.",
-        (*COLUMNS, *ABLATED),
+        (*COLUMNS, *ABLATIONS),
         (
             Headline("within_2s", "time within 2 s", 0.80),
             Headline("order", "order"),
@@ -112,7 +112,7 @@ NAMES: Final[dict[str, Task]] = {
     "change": Task(
         "flickr8k",
         "What changed, still or moving, camera or object: films with exact truth.",
-        (*COLUMNS, *ABLATED),
+        (*COLUMNS, *ABLATIONS),
         (Headline("accuracy", "right"), Headline("accuracy", "right", None, route="tokens")),
         ROUTES,
     ),

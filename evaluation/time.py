@@ -20,7 +20,8 @@ from typing import Final
 from evaluation.case import Case
 from evaluation.model import Missing, VideoModel
 from evaluation.synthetic import SEED, TrueFilm, true_films
-from evaluation.tally import ABLATIONS, Shares, Tally, shares, systems_of
+from evaluation.tally import Shares, Tally, shares, side_by_side, systems_of
+from evaluation.tasks import ABLATIONS
 from evaluation.windows import Windows, begins, ends, lasts, shown
 from evaluation.yesno import first_word
 from llama_vid.memory.entry import MemoryEntry
@@ -151,18 +152,17 @@ def evaluate_time(
     `system` measures that one alone; `drop` takes a token away on the token route. Raises ConfigError, SourceError.
     """
     films = true_films(folder, limit or FILMS)
-    asked, systems = chosen(films), systems_of(system, route)
-    cases: list[Case] = []
-    figures: dict[str, Shares | Missing] = {}
-    for name in systems:
+    asked = chosen(films)
+
+    def measured(name: str) -> tuple[Shares, list[Case]] | Missing:
         if name == "full":
-            figures[name] = Missing(NO_FULL)
-            continue
+            return Missing(NO_FULL)
         answers = _answers(model, asked, name, route, ABLATIONS.get(name, drop), tick)
-        cases += [case_of(item, text, name) for item, text in zip(asked, answers, strict=True)]
-        figures[name] = shares(cases, name, FIGURES)
-    first = figures.pop(systems[0])
-    return Tally("time", len(asked), len(films), route, systems[0], first, figures, tuple(cases))
+        cases = [case_of(item, text, name) for item, text in zip(asked, answers, strict=True)]
+        return shares(cases, name, FIGURES), cases
+
+    over = {"films": len(films)}
+    return side_by_side("time", len(asked), over, route, systems_of(system, route), measured)
 
 
 def case_of(item: Timed, text: str, system: str) -> Case:

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from evaluation.case import Case, by_kind
-from evaluation.clips import Clip, YesNo, read_yesno
+from evaluation.clips import YesNo, by_clip, read_yesno
 from evaluation.model import FilmLike, Missing, VideoModel, full_of
 from evaluation.scores import accuracy, auc, spread
+from evaluation.tasks import ABLATIONS, COLUMNS
 from llama_vid.errors import ConfigError, SourceError
 
 logger = logging.getLogger(__name__)
 
-SYSTEMS: Final = ("llama-vid", "full", "last-frame", "blind")
-#: On the token route: the system with a token of each pair taken away.
-ABLATIONS: Final = {"no-motion": "motion", "no-context": "context"}
 #: The most times of an answer whose frames a case names.
 LOOKED_AT: Final = 3
 
@@ -154,9 +152,7 @@ def run_system(
         return full
     if system == "blind":
         return [from_probability(p) for p in model.tokens.yesno_blind([question.question for question in questions])]
-    numbered: dict[Clip, list[int]] = defaultdict(list)
-    for number, question in enumerate(questions):
-        numbered[question.clip].append(number)
+    numbered = by_clip(question.clip for question in questions)
     if drop == "context":
         model.tokens.average_over([str(path) for path in _readable(model, [clip.path for clip in numbered])])
     verdicts = [Verdict(None)] * len(questions)
@@ -241,7 +237,7 @@ def evaluate_yesno(
         raise ConfigError(f"{chosen} cannot be measured: {found.reason}")
     cases = cases_of(questions, found, chosen)
     baselines: dict[str, Figures | Missing] = {}
-    others = () if system else (*SYSTEMS[1:], *(ABLATIONS if route == "tokens" and not drop else ()))
+    others = () if system else (*COLUMNS[1:], *(ABLATIONS if route == "tokens" and not drop else ()))
     for name in others:
         verdicts = run_system(model, questions, name, route, tick)
         if isinstance(verdicts, Missing):
