@@ -12,16 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import torch
 from torch import Tensor
 
 from evaluation.model import VideoModel
-from llama_vid.llm.prompts import question_suffix, yes_no_ids
-from llama_vid.llm.session import embed_segments
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.token_route import mean_context, without
 from llama_vid.tokenizer.pair import TokenPair
 
-MARK: Final = "[0 min]"
 FLAT: Final = 0.25  # a margin that varies by less says the same of every window
 
 
@@ -35,11 +32,8 @@ class Windows:
 
     def average_over(self, paths: Sequence[str]) -> None:
         """Let the mean context token of these films stand for a dropped one."""
-        means = [
-            torch.stack([entry.pair.context.float() for entry in self._model.open(path).entries]).mean(0)
-            for path in paths
-        ]
-        self._mean = torch.stack(means).mean(0) if means else None
+        films = ([entry.pair for entry in self._model.open(path).entries] for path in paths)
+        self._mean = mean_context(films)
 
     def entries(self, path: str, *, last_frame_only: bool = False) -> list[MemoryEntry]:
         """Memory of a film in time order, its pairs as `drop` leaves them."""
@@ -62,22 +56,11 @@ class Windows:
 
     def read(self, windows: Sequence[Sequence[TokenPair]], question: str) -> list[float]:
         """The margin of yes over no for windows of as many pairs each."""
-        language = self._model.bundle.language
-        suffix = language.embed_text(question_suffix(question))
-        x = torch.stack([torch.cat([embed_segments(language, [MARK, *window]), suffix]) for window in windows])
-        with torch.inference_mode():
-            logits = language.logits(language.forward(x)[:, -1]).float()
-        yes, no = yes_no_ids(language.tokenize)
-        found: list[float] = (logits[:, yes] - logits[:, no]).tolist()
+        found: list[float] = self._model.responder.find.margins(windows, question)
         return found
 
     def _left(self, pair: TokenPair) -> TokenPair:
-        if self._drop == "motion":
-            return replace(pair, motion=self._model.bundle.compressor.still_token)
-        if self._drop == "context":
-            mean = torch.zeros_like(pair.context) if self._mean is None else self._mean.to(pair.context)
-            return replace(pair, context=mean)
-        return pair
+        return without(pair, self._drop, still=self._model.bundle.compressor.still_token, mean=self._mean)
 
 
 def shown(margins: Sequence[float]) -> list[bool]:

@@ -226,14 +226,6 @@ class LLaMAVID:
         """Questions put to the two tokens of a frame and the language model alone."""
         return TokenRoute(self)
 
-    def yesno_tokens(self, path: str, questions: Sequence[str], *, last_frame_only: bool = False) -> list[float]:
-        """p(yes) of each question from the tokens of a film alone (`tokens.yesno`)."""
-        return self.tokens.yesno(path, questions, last_frame_only=last_frame_only)
-
-    def yesno_blind(self, questions: Sequence[str]) -> list[float]:
-        """p(yes) of each question from the language model alone, without any video."""
-        return self.tokens.yesno_blind(questions)
-
 
 def _batches(source: Iterable[Frame], *, last_only: bool) -> Iterator[list[Frame]]:
     """The frames of a recording, BATCH at a time; or its last one alone."""

@@ -7,7 +7,7 @@ film, stand behind one time mark; a question follows, as training appended it (`
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
@@ -58,7 +58,7 @@ class TokenRoute:
     def __init__(self, model: Opener) -> None:
         self._model = model
         self._language = model.bundle.language
-        self._mean = torch.zeros(self._language.width)
+        self._mean: Tensor | None = None
         self._pairs: OrderedDict[tuple[str, bool, int], tuple[TokenPair, ...]] = OrderedDict()
 
     def yesno(
@@ -89,19 +89,12 @@ class TokenRoute:
     def pairs(self, path: str, *, last_frame_only: bool = False, drop: str = "") -> list[TokenPair]:
         """The pairs of up to READ frames, evenly spread over a film. Raises ValueError for an unknown `drop`."""
         kept = self._opened(path, last_frame_only)
-        if drop == "motion":
-            still = self._model.bundle.compressor.still_token
-            return [replace(pair, motion=still) for pair in kept]
-        if drop == "context":
-            return [replace(pair, context=self._mean) for pair in kept]
-        if drop:
-            raise ValueError(f"drop is motion, context or nothing, not {drop!r}")
-        return list(kept)
+        still = self._model.bundle.compressor.still_token
+        return [without(pair, drop, still=still, mean=self._mean) for pair in kept]
 
     def average_over(self, paths: Sequence[str]) -> None:
         """Let the mean context token over these films, each counting the same, stand for a dropped one."""
-        means = [torch.stack([pair.context.float() for pair in self.pairs(path)]).mean(0) for path in paths]
-        self._mean = torch.stack(means).mean(0) if means else torch.zeros(self._language.width)
+        self._mean = mean_context([self.pairs(path) for path in paths])
 
     def _opened(self, path: str, last_frame_only: bool) -> tuple[TokenPair, ...]:
         file = Path(path)
@@ -128,3 +121,25 @@ class TokenRoute:
         stop: Collection[int] = model.line_ends
         answers = [batch.ask(Request(model.embed_text(text), memory, ANSWER_TOKENS, stop)) for text in suffixes]
         return [" ".join("".join(answer).split()) for answer in answers]
+
+
+def without(pair: TokenPair, drop: str, *, still: Tensor, mean: Tensor | None) -> TokenPair:
+    """A pair without what one of its tokens carries: `still` for "motion", `mean` (None: zeros) for "context"; as it is
+    for "".
+
+    Raises ValueError for another `drop`.
+    """
+    match drop:
+        case "motion":
+            return replace(pair, motion=still)
+        case "context":
+            return replace(pair, context=torch.zeros_like(pair.context) if mean is None else mean.to(pair.context))
+        case "":
+            return pair
+    raise ValueError(f"drop is motion, context or nothing, not {drop!r}")
+
+
+def mean_context(films: Iterable[Sequence[TokenPair]]) -> Tensor | None:
+    """The mean context token (D,) over films, each counting the same; None if there are none."""
+    means = [torch.stack([pair.context.float() for pair in pairs]).mean(0) for pairs in films]
+    return torch.stack(means).mean(0) if means else None

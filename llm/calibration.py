@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
+
+BELOW_BEST: Final = 1.5  # z-scores below the best frame that still count as the thing asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class Calibration:
     closer_tokens: float = 0.0
     closer_regions: float = 0.0
     closer_bias: float = 0.0
+
+    def floor(self, best: float) -> float:
+        """The z-score from which frames count as showing what was asked for, where the best one scores `best`."""
+        return max(self.present, best - BELOW_BEST)
 
     @property
     def looks_closer(self) -> bool:

@@ -7,21 +7,16 @@ from collections.abc import Generator, Iterator
 from typing import Final
 
 import torch
-from torch import Tensor
 
 from llama_vid.llm import movement
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
+from llama_vid.llm.movement import TOLD, Runs
 from llama_vid.llm.movement_words import About
 from llama_vid.llm.movement_words import asked as asked_about
 from llama_vid.llm.presence import Named, likeliest, named
 from llama_vid.llm.subjects import AUXILIARY
-from llama_vid.llm.words import duration, listed
-
-TOLD: Final = 12  # times in one answer
-BELOW_BEST: Final = 1.5  # z-scores below the best frame that still count as the thing asked for
-
-Runs = list[tuple[int, int]]
+from llama_vid.llm.words import duration, listed, often
 
 #: "Is the dog seen before the cat?" wants a yes or a no.
 _BEFORE: Final = re.compile(rf"{AUXILIARY}\b.* (?P<side>before|after|earlier|later)\b", re.IGNORECASE)
@@ -67,8 +62,8 @@ def how_often(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     if not found:
         yield f"Never: {_never(inquiry.question.subject)}"
         return
-    count = {1: "Once", 2: "Twice"}.get(len(found), f"{len(found)} times")
-    yield f"{count}, at {listed([inquiry.clock(inquiry.entries[first].start) for first, _ in sorted(found[:TOLD])])}."
+    starts = [inquiry.clock(inquiry.entries[first].start) for first, _ in sorted(found[:TOLD])]
+    yield f"{often(len(found))}, at {listed(starts)}."
 
 
 def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
@@ -85,7 +80,7 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
             continue
         wanted = named(thing)
         z = find.scores(inquiry.entries, wanted.thing)
-        found = find.events(inquiry.entries, z, _floor(find, z))
+        found = find.events(inquiry.entries, z, find.calibration.floor(float(z.max())))
         if not found and (guess := _guess(find, inquiry, wanted)) is not None:
             found = [guess]
             unclear.append(thing)
@@ -113,7 +108,7 @@ def _found(find: Finder, inquiry: Inquiry, subject: str) -> Generator[str, None,
     """The runs of entries that show the subject, best first, which become the evidence."""
     entries = inquiry.entries
     z = find.scores(entries, subject)
-    found = find.events(entries, z, _floor(find, z))
+    found = find.events(entries, z, find.calibration.floor(float(z.max())))
     if not found:
         # What most pictures show (people, say) stands out from no background: ask the tokens as well.
         weighed = find.weighed(entries, z, f"Is there {subject} in the video?")
@@ -139,10 +134,6 @@ def _times(inquiry: Inquiry, found: Runs, asked: Named) -> str:
 
 def _length(inquiry: Inquiry, found: Runs) -> float:
     return sum(inquiry.entries[last].end - inquiry.entries[first].start for first, last in found)
-
-
-def _floor(find: Finder, z: Tensor) -> float:
-    return max(find.calibration.present, float(z.max()) - BELOW_BEST)
 
 
 def _never(subject: str) -> str:

@@ -13,7 +13,7 @@ from llama_vid.llm.calibration import Calibration, logistic
 from llama_vid.llm.captioner import proposing
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.layout import Segment
+from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, yes_no_ids
 from llama_vid.llm.session import embed_segments
 from llama_vid.llm.words import sentence
@@ -126,13 +126,20 @@ class Finder:
 
     def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
         """The language model's score of yes minus no, from token pairs and the question alone (no pairs: blind)."""
-        segments: list[Segment] = ["[0 min]", *pairs] if pairs else []
-        suffix = question_suffix(question) if pairs else question_suffix(question).lstrip("\n")
-        x = torch.cat([embed_segments(self.language, segments), self.language.embed_text(suffix)])
+        return self.margins([pairs], question)[0]
+
+    def margins(self, memories: Sequence[Sequence[TokenPair]], question: str) -> list[float]:
+        """As `margin`, for memories of as many pairs each, which are read at once."""
+        model = self.language
+        blind = not memories[0]
+        suffix = model.embed_text(question_suffix(question).lstrip("\n") if blind else question_suffix(question))
+        marks: list[Segment] = [] if blind else [mark_text(0.0)]
+        x = torch.stack([torch.cat([embed_segments(model, [*marks, *pairs]), suffix]) for pairs in memories])
         with torch.inference_mode():
-            logits = self.language.logits(self.language.forward(x)[-1]).float()
-        yes, no = yes_no_ids(self.language.tokenize)
-        return float(logits[yes] - logits[no])
+            logits = model.logits(model.forward(x)[:, -1]).float()
+        yes, no = yes_no_ids(model.tokenize)
+        found: list[float] = (logits[:, yes] - logits[:, no]).tolist()
+        return found
 
     def plain(self, entry: MemoryEntry) -> str:
         """The entry's caption if it is remembered, else the plain sentence that its picture matches best: at once."""

@@ -16,7 +16,7 @@ from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.movement_words import About, Asked, Form, asked, is_now
 from llama_vid.llm.questions import Question, QuestionKind
-from llama_vid.llm.words import duration, listed
+from llama_vid.llm.words import duration, listed, often
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.compressor import STILL
 
@@ -24,8 +24,6 @@ WHOLE: Final = 0.8  # motion energy from which on the whole picture moves, as it
 GAP: Final = 1.0  # seconds without movement that do not end a movement
 TOLD: Final = 12  # times in one answer
 NOW: Final = 2.0  # seconds before the end of memory that "now" means
-
-BELOW_BEST: Final = 1.5  # z-scores below the best frame that still count as the thing asked for
 
 PAIRS: Final = 8  # that the language model reads at once, as training showed it
 #: What is asked of the tokens in the words that training used.
@@ -179,7 +177,7 @@ def _of(subject: str, find: Finder, inquiry: Inquiry) -> Generator[str, None, tu
     """The runs of movement that show a thing, or what is said where there are none."""
     entries = inquiry.entries
     z = find.scores(entries, subject)
-    floor = max(find.calibration.present, float(z.max()) - BELOW_BEST)
+    floor = find.calibration.floor(float(z.max()))
     yield ""
     if float(z.max()) < find.calibration.present:
         return [], f"I have not seen {subject}"
@@ -204,8 +202,7 @@ def _formed(told: Asked, inquiry: Inquiry, runs: Runs, never: str) -> Iterator[s
             total = sum(entries[i].end - entries[i].start for first, last in runs for i in range(first, last + 1))
             yield f"About {duration(total)}: {times}."
         case Form.HOW_OFTEN:
-            count = {1: "Once", 2: "Twice"}.get(len(runs), f"{len(runs)} times")
-            yield f"{count}, at {times}."
+            yield f"{often(len(runs))}, at {times}."
 
 
 def _seems(told: Asked) -> str:

@@ -50,6 +50,11 @@ def duration(seconds: float) -> str:
     return " ".join(said[:2])
 
 
+def often(count: int) -> str:
+    """Once, Twice, 3 times."""
+    return {1: "Once", 2: "Twice"}.get(count, f"{count} times")
+
+
 def listed(items: Sequence[str]) -> str:
     """a; a and b; a, b and c."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

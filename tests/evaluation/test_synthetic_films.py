@@ -185,14 +185,15 @@ def memory(count: int, seed: int = 0) -> list[MemoryEntry]:
 def test_windows_ask_what_one_question_after_another_would(tmp_path: Path) -> None:
     language = LanguageModel.load(save_tiny(tmp_path), device="cpu", dtype="fp32")
     still = torch.zeros(WIDTH)
+    scorer: Any = None
+    find = Finder(language, scorer, Calibration())
     model: Any = SimpleNamespace(
         bundle=SimpleNamespace(language=language, compressor=SimpleNamespace(still_token=still)),
+        responder=SimpleNamespace(find=find),
         open=lambda path, last_frame_only=False: SimpleNamespace(entries=memory(5)),
     )
     windows = Windows(model)
     entries = windows.entries("film")
-    scorer: Any = None
-    find = Finder(language, scorer, Calibration())
     wanted = [find.margin([e.pair for e in entries[max(0, i - 1) : i + 1]], "Is it?") for i in range(5)]
     assert windows.margins(entries, "Is it?", 2) == pytest.approx(wanted, abs=1e-3)
     dropped = Windows(model, drop="motion").entries("film")
