@@ -1,4 +1,4 @@
-"""Stage 0: the members of the image-text head, and the concepts as they see them."""
+"""Stage 0: the members of the image-text head."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from llama_vid.errors import ConfigError
-from training.concepts import CONCEPTS
 from training.contrastive import recall_at, train_member
-from training.labels import PROMPTS
 from training.members import Members
 from training.prepare import DEV, TRAIN, UNLABELLED, Photographs, require, text_states
 from training.progress import RunLog, plot_loss
 from training.recipe import Head
-from training.texts import TextStates
 
 
 def train_heads(recipe: Head, photos: Photographs) -> dict[str, object]:
@@ -43,15 +38,6 @@ def train_heads(recipe: Head, photos: Photographs) -> dict[str, object]:
     features = np.load(require(recipe.cache / f"{DEV}.npy"), mmap_mode="r")[0]
     recall = recall_at(members.images(features), members.texts(dev.flatten(0, 1)).view(*dev.shape[:2], -1))
     return {"members": recipe.seeds, "trained_now": trained, "dev": recall, "plot": str(plot)}
-
-
-def concept_texts(members: Members, states: TextStates) -> Tensor:
-    """Unit-length embeddings (concepts, members * E) of the concepts, the mean over their prompts."""
-    rows = []
-    for concept in CONCEPTS:
-        prompts = [prompt.format(x=concept.phrase) for prompt in PROMPTS[concept.kind]]
-        rows.append(F.normalize(members.texts(states(prompts)).mean(0), dim=-1))
-    return torch.stack(rows)
 
 
 def labels_file(out: Path, name: str) -> Path:

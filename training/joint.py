@@ -12,11 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llama_vid.tokenizer.compressor import CompressorConfig
-from training.head_stages import concept_texts
 from training.members import Members
 from training.prepare import require
 from training.recipe import Align, Export, Labels, Tower
-from training.texts import TextStates
+from training.texts import TextStates, concept_texts
 from training.towers import CONCEPTS_FILE, check_cache, embeddings_file
 
 
@@ -44,7 +43,8 @@ class JointSpace:
     def concepts(self) -> Tensor:
         """The concepts' text embeddings (concepts, E)."""
         if self.members is not None:
-            return concept_texts(self.members, TextStates())
+            members, states = self.members, TextStates()
+            return concept_texts(lambda texts: members.texts(states(texts)))
         return torch.from_numpy(np.load(self.cache / CONCEPTS_FILE))
 
     def guides(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from llama_vid.tokenizer.tower import MINILM
+from training.concepts import CONCEPTS
+from training.labels import PROMPTS
 from training.rowcache import filled
 
 BATCH: Final = 100
@@ -44,6 +47,15 @@ class TextStates:
                 mask = batch["attention_mask"].unsqueeze(-1)
                 out.append((hidden * mask).sum(1) / mask.sum(1))
         return torch.cat(out).float()
+
+
+def concept_texts(embed: Callable[[list[str]], Tensor]) -> Tensor:
+    """Unit-length embeddings (concepts, E) of the concepts, the mean over their prompts, by a texts' `embed`."""
+    rows = []
+    for concept in CONCEPTS:
+        prompts = [prompt.format(x=concept.phrase) for prompt in PROMPTS[concept.kind]]
+        rows.append(F.normalize(embed(prompts).mean(0), dim=-1))
+    return torch.stack(rows)
 
 
 def cache_texts(states: TextStates, texts: Sequence[str], out: Path) -> npt.NDArray[np.float32]:

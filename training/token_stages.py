@@ -140,7 +140,7 @@ def align(recipe: Align, photos: Photographs) -> dict[str, object]:
 def export(recipe: Export) -> dict[str, object]:
     """Write the bundle of the finished stages; returns its folder and size."""
     space = JointSpace.of(recipe)
-    state: dict[str, Any] = torch.load(require(recipe.out / f"{recipe.run}.pt"), map_location="cpu", weights_only=True)
+    checkpoint = require(recipe.out / f"{recipe.run}.pt")
     weights = Start.of(recipe.run, recipe.out)
     if recipe.average_with is not None:
         weights = weights.averaged(Start.of(recipe.average_with, recipe.out), recipe.share)
@@ -158,6 +158,7 @@ def export(recipe: Export) -> dict[str, object]:
     except OSError as problem:
         raise ConfigError(f"the model card {recipe.card} cannot be read ({problem.strerror})") from None
     if not card and not (recipe.bundle / CARD).is_file():
+        state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         card = plain_card(space.members, state, recipe)
     manifest = export_bundle(
         space.members.states if space.members is not None else [], weights.compressor,

@@ -11,12 +11,12 @@ the compressor's guides and the bundle's background. In the cache folder, beside
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from llama_vid.errors import BundleError, ConfigError
 from llama_vid.llm.language import SMOLLM2, LanguageModel, chosen_dtype
@@ -24,10 +24,9 @@ from llama_vid.needs import LanguageNeed, TowerNeed, free_bytes, language_bytes,
 from llama_vid.tokenizer.open_clip_tower import open_clip_tower
 from llama_vid.tokenizer.parts import Part, sha256_of
 from llama_vid.tokenizer.tower import Encoded, ImageTower
-from training.concepts import CONCEPTS
 from training.imagenet import TEMPLATES, class_names
-from training.labels import PROMPTS
 from training.recipe import MINI, Language, Stage, Tower
+from training.texts import concept_texts
 
 CONCEPTS_FILE: Final = "concepts.npy"
 TOWER_FILE: Final = "tower.json"
@@ -129,11 +128,7 @@ def cache_concepts(tower: ImageTower, cache: Path) -> None:
     out = cache / CONCEPTS_FILE
     if out.is_file():
         return
-    rows = []
-    for concept in CONCEPTS:
-        prompts = [prompt.format(x=concept.phrase) for prompt in PROMPTS[concept.kind]]
-        rows.append(F.normalize(_texts(tower, prompts).mean(0), dim=-1))
-    np.save(out, torch.stack(rows).numpy())
+    np.save(out, concept_texts(partial(_texts, tower)).numpy())
 
 
 def classify_own(tower: ImageTower, cache: Path, sets: list[str]) -> None:
