@@ -22,6 +22,8 @@ from llama_vid.tokenizer.pair import TokenPair
 
 #: Connections kept open between reads: as many as threads usually read at once; each has a cache of up to 2 MB.
 IDLE_CONNECTIONS: Final = 8
+#: How long the writer waits for reads under way before it moves the database; they are short.
+APART_SECONDS: Final = 2.0
 
 _ENTRY: Final = """
     SELECT e.start, e.end, e.context, e.motion, e.pair_energy, e.held, e.cut, e.frames, e.energy, e.scene, e.pinned,
@@ -37,37 +39,63 @@ class Connections:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._idle: list[sqlite3.Connection] = []
         self._age = 0
+        self._used = 0
+        self._shut = 0
 
     @contextmanager
     def use(self) -> Iterator[sqlite3.Connection]:
         """A connection in one read transaction: its queries see one moment. Raises sqlite3.Error."""
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._shut, APART_SECONDS)
             connection, age = self._idle.pop() if self._idle else None, self._age
-        if connection is None:
-            connection = open_for_reading(self._path)
+            self._used += 1
         try:
+            if connection is None:
+                connection = open_for_reading(self._path)
             connection.execute("BEGIN")
             yield connection
             connection.execute("COMMIT")
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            if age == self._age and len(self._idle) < IDLE_CONNECTIONS:
-                self._idle.append(connection)
-                return
-        connection.close()
+            with self._changed:
+                if age == self._age and len(self._idle) < IDLE_CONNECTIONS:
+                    self._idle.append(connection)
+                    connection = None
+        finally:
+            if connection is not None:
+                connection.close()
+            with self._changed:
+                self._used -= 1
+                self._changed.notify_all()
 
     def renew(self) -> None:
         """The database was closed or replaced: open it anew from now on."""
-        with self._lock:
+        with self._changed:
             self._age += 1
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Nobody reads while the database is moved or replaced; entered by the writer alone, again if need be.
+
+        SQLite finds the write-ahead log by the database's name: a connection that is still open when another database
+        takes that name writes the new one's log into the old file as it closes, and cuts it short.
+        """
+        with self._changed:
+            self._shut += 1
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._used, APART_SECONDS)
+            self.renew()
+            yield
+        finally:
+            self.renew()  # whoever would not wait
+            with self._changed:
+                self._shut -= 1
+                self._changed.notify_all()
 
 
 def cameras(db: sqlite3.Connection) -> list[str]:

@@ -122,10 +122,9 @@ class Writer:
         """The rows of the open database; (re)opened where it is closed, gone or was replaced."""
         if not self._file.intact():
             self._rows = None
-            self._readers.renew()
-            self._file.close_database()
-            self._file.open()
-            self._readers.renew()
+            with self._readers.apart():
+                self._file.close_database()
+                self._file.open()
         if self._rows is None:
             self._remember(adopt_all=self._file.new)
         assert self._rows is not None
@@ -232,10 +231,10 @@ class Writer:
         self._file.rollback()
         if is_damage(problem):
             try:
-                self._readers.renew()
-                self._file.move_aside()
-                logger.error("%s", self._file.notice)
-                self._ready()
+                with self._readers.apart():
+                    self._file.move_aside()
+                    logger.error("%s", self._file.notice)
+                    self._ready()
                 self.waiting.wake()  # what waits can be written now
                 return
             except (sqlite3.Error, OSError, LlamaVidError) as again:
