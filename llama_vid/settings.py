@@ -8,27 +8,18 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from llama_vid.settings_alerts import AlertRule
+from llama_vid.settings_mqtt import MqttSettings
+from llama_vid.settings_section import Section
 
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: What a camera's url may begin with; a text without any scheme is a path.
 CONFIG_SCHEMES = ("rtsp", "rtsps", "http", "https", "webrtc", "file", "v4l2")
 #: What a camera that is added over the network may begin with: nothing that opens local files or devices.
 NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https", "webrtc")
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
-_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
-
-
-def parse_duration(value: object) -> object:
-    """`3s`, `1.5m`, `2h`, `250ms`, `1d` or a bare number, as seconds. Anything else is a ValueError."""
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.fullmatch(value.strip())
-    if found is None:
-        raise ValueError(f"{value!r} is not a duration; write it as 3s, 5m or 2h")
-    return float(found[1]) * _UNIT_SECONDS[found[2]]
 
 
 def check_camera_url(url: str, schemes: tuple[str, ...] = CONFIG_SCHEMES) -> str:
@@ -58,15 +49,6 @@ def check_camera_url(url: str, schemes: tuple[str, ...] = CONFIG_SCHEMES) -> str
     elif scheme == "webrtc" and url[len("webrtc:") :].strip("/"):
         raise ValueError("webrtc: takes nothing after the colon; a publisher comes in over /whip/<camera>")
     return url
-
-
-Seconds = Annotated[float, BeforeValidator(parse_duration)]
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, and what it does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Tls(Section):
@@ -118,28 +100,6 @@ class MemorySettings(Section):
         except RuntimeError:
             raise ValueError(f"{str(value)!r} names the home folder of nobody; write the whole path") from None
         return value
-
-
-class MqttSettings(Section):
-    """The broker that alerts go to."""
-
-    host: str = Field(min_length=1)
-    port: int = Field(default=1883, ge=1, le=65535)
-    username: str | None = None
-    password_file: Path | None = None
-    base_topic: str = "llama_vid"
-    discovery_prefix: str = "homeassistant"
-
-
-class AlertRule(Section):
-    """One alert rule in plain language."""
-
-    name: str = Field(min_length=1)
-    when: str = Field(min_length=1)
-    unless: list[str] = Field(default_factory=list)
-    hold: Seconds = Field(default=3.0, alias="for", ge=0)
-    cooldown: Seconds = Field(default=60.0, ge=0)
-    verify: bool = True
 
 
 class CameraSettings(Section):
