@@ -15,6 +15,10 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from llama_vid.clients.protocol import (
     MAX_MESSAGE_BYTES,
+    Alert,
+    AlertEnd,
+    AlertNew,
+    AlertUpdate,
     ClientMessage,
     Error,
     ResponseCancel,
@@ -30,6 +34,8 @@ from llama_vid.clients.protocol import (
 )
 from llama_vid.errors import LlamaVidError, ProtocolError
 
+#: Alerts kept for a reader that is late: more than a night of them. The oldest go first.
+ALERTS_KEPT = 1024
 #: Status changes kept for a reader that is late: hours of a camera that comes and goes. The oldest go first.
 STATUS_KEPT = 256
 
@@ -64,6 +70,7 @@ class Client:
         self._abandoned: set[str] = set()  # asked, but left before the server said under which id it answers
         self._answering: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
         self._statuses: asyncio.Queue[StreamStatus | None] = asyncio.Queue()
+        self._alerts: asyncio.Queue[Alert | None] = asyncio.Queue()
         self._states: dict[str, StreamStatus] = {}
         self._lost: LlamaVidError | None = None
 
@@ -161,7 +168,7 @@ class Client:
         await self._send(ResponseCancel(response_id=response_id))
 
     async def choose(self, cameras: list[str]) -> None:
-        """Limits `statuses` to these cameras; their newest states follow. Raises ConnectionLost."""
+        """Limits `statuses` and `alerts` to these cameras; their newest states follow. Raises ConnectionLost."""
         await self._send(SessionUpdate(cameras=cameras))
 
     async def statuses(self) -> AsyncIterator[StreamStatus]:
@@ -169,6 +176,15 @@ class Client:
         while (status := await self._statuses.get()) is not None:
             yield status
         self._statuses.put_nowait(None)  # for the next one who asks
+
+    async def alerts(self) -> AsyncIterator[Alert]:
+        """Every `alert.new`, `alert.update` and `alert.end` since the connection began; ends when it does.
+
+        What happened before is at `/api/cameras/{id}/events`.
+        """
+        while (alert := await self._alerts.get()) is not None:
+            yield alert
+        self._alerts.put_nowait(None)
 
     @staticmethod
     async def _greeting(socket: ClientConnection, timeout_s: float) -> SessionCreated:
@@ -217,6 +233,7 @@ class Client:
             for inbox in (*self._asked.values(), *self._answering.values()):
                 inbox.put_nowait(lost)
             self._statuses.put_nowait(None)
+            self._alerts.put_nowait(None)
 
     def _ended(self, end: ConnectionClosed | None) -> ConnectionLost:
         close = (end.rcvd if end is not None else None) or getattr(self._socket.protocol, "close_rcvd", None)
@@ -229,6 +246,10 @@ class Client:
             if self._statuses.qsize() >= STATUS_KEPT:
                 self._statuses.get_nowait()
             self._statuses.put_nowait(message)
+        elif isinstance(message, (AlertNew, AlertUpdate, AlertEnd)):
+            if self._alerts.qsize() >= ALERTS_KEPT:
+                self._alerts.get_nowait()
+            self._alerts.put_nowait(message)
         elif isinstance(message, ResponseCreated):
             inbox = self._asked.pop(message.event_id or "", None)
             if inbox is not None:

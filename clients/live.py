@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from llama_vid.llm.answer import AnswerPiece
+from llama_vid.memory.alerts import AlertChange
 
 #: Called with camera, state and a redacted reason, in the event loop's thread.
 StatusListener = Callable[[str, str, str], None]
+#: Called with what became of an alert event once it is on disk, in the event loop's thread.
+AlertListener = Callable[[AlertChange], None]
 
 
 class AskableCamera(Protocol):
@@ -36,6 +39,13 @@ class CameraDirectory(Protocol):
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener` on every change of state from now on; the returned function ends that."""
+
+
+class AlertFeed(Protocol):
+    """The alerts of all cameras."""
+
+    def listen(self, listener: AlertListener) -> Callable[[], None]:
+        """Calls `listener` on every change of an event from now on; the returned function ends that."""
 
 
 def frame_url(camera: str, seconds: float) -> str:

@@ -1,14 +1,15 @@
 """The messages of `GET /ws`, both directions: JSON text frames with Realtime-style names (DESIGN section 6).
 
 Client to server: SessionUpdate, ResponseCreate, ResponseCancel; an unknown or misspelt field is refused.
-Server to client: SessionCreated, ResponseCreated, TextDelta, ResponseDone, StreamStatus, Error; a client ignores fields
-and types that it does not know, so that the server may grow. All times are seconds of the one clock (DESIGN section 5).
+Server to client: SessionCreated, ResponseCreated, TextDelta, ResponseDone, StreamStatus, AlertNew, AlertUpdate,
+AlertEnd, Error; a client ignores fields and types that it does not know, so that the server may grow. All times are
+seconds of the one clock (DESIGN section 5).
 """
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -38,7 +39,7 @@ class FromClient(BaseModel):
 
 
 class SessionUpdate(FromClient):
-    """Which cameras' `stream.status` this client wants, and which one a question without a camera means."""
+    """Which cameras' `stream.status` and alerts this client wants, and which one a question without a camera means."""
 
     type: Literal["session.update"] = "session.update"
     cameras: Annotated[list[CameraId], Field(max_length=1000)]
@@ -149,6 +150,46 @@ class StreamStatus(FromServer):
     reason: str = ""
 
 
+class _Alert(FromServer):
+    """What is known of an event by now (`llama_vid.memory.alerts.AlertEvent`); `id` is the same in all its messages.
+
+    `end` is None while it goes on. `verified` is False for one that the second look took back. `frame_url` is the
+    picture that shows it best, `before_url` the one from just before; paths on the same server.
+    """
+
+    id: str
+    rule: str
+    camera: str
+    start: float
+    end: float | None = None
+    score: float
+    verified: bool | None = None
+    text: str
+    frame_url: str
+    before_url: str | None = None
+
+
+class AlertNew(_Alert):
+    """A rule has fired."""
+
+    type: Literal["alert.new"] = "alert.new"
+
+
+class AlertUpdate(_Alert):
+    """More is known of an event that goes on: it was looked at a second time, or described."""
+
+    type: Literal["alert.update"] = "alert.update"
+
+
+class AlertEnd(_Alert):
+    """An event is over, or was taken back."""
+
+    type: Literal["alert.end"] = "alert.end"
+
+
+Alert = AlertNew | AlertUpdate | AlertEnd
+
+
 class Error(FromServer):
     """A message that was not taken: `event_id` is that of the message, `param` the field that is wrong."""
 
@@ -160,7 +201,7 @@ class Error(FromServer):
 
 
 ClientMessage = SessionUpdate | ResponseCreate | ResponseCancel
-ServerMessage = SessionCreated | ResponseCreated | TextDelta | ResponseDone | StreamStatus | Error
+ServerMessage = SessionCreated | ResponseCreated | TextDelta | ResponseDone | StreamStatus | Alert | Error
 
 _CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {
     "session.update": SessionUpdate,
@@ -168,9 +209,7 @@ _CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {
     "response.cancel": ResponseCancel,
 }
 _SERVER: TypeAdapter[ServerMessage] = TypeAdapter(Annotated[ServerMessage, Field(discriminator="type")])
-_SERVER_TYPES = frozenset(
-    ("session.created", "response.created", "response.output_text.delta", "response.done", "stream.status", "error")
-)
+_SERVER_TYPES = frozenset(model.model_fields["type"].default for model in get_args(ServerMessage))
 
 
 class BadMessage(ProtocolError):

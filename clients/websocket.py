@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable
@@ -10,11 +11,15 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from llama_vid.clients.live import CameraDirectory
+from llama_vid.clients.live import AlertFeed, CameraDirectory, frame_url
 from llama_vid.clients.outbox import PATIENCE_S, Outbox, Overloaded, drain
 from llama_vid.clients.protocol import (
     CLOSE_INTERNAL,
     CLOSE_OVERLOAD,
+    Alert,
+    AlertEnd,
+    AlertNew,
+    AlertUpdate,
     BadMessage,
     Error,
     ResponseCancel,
@@ -29,6 +34,7 @@ from llama_vid.clients.protocol import (
 from llama_vid.clients.question import clean_question
 from llama_vid.clients.response import Response
 from llama_vid.errors import ProtocolError
+from llama_vid.memory.alerts import AlertChange
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,7 @@ async def serve_client(
     websocket: WebSocket,
     cameras: CameraDirectory,
     *,
+    alerts: AlertFeed | None = None,
     patience_s: float = PATIENCE_S,
     answered: Callable[[ResponseDone], None] | None = None,
 ) -> None:
@@ -49,7 +56,7 @@ async def serve_client(
     when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
     """
     await websocket.accept()
-    connection = Connection(cameras, answered)
+    connection = Connection(cameras, answered, alerts)
     try:
         await connection.run(websocket, patience_s)
     except* WebSocketDisconnect:
@@ -74,10 +81,16 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
 class Connection:
     """The state of one client: what it listens to and what it has asked."""
 
-    def __init__(self, cameras: CameraDirectory, answered: Callable[[ResponseDone], None] | None = None) -> None:
+    def __init__(
+        self,
+        cameras: CameraDirectory,
+        answered: Callable[[ResponseDone], None] | None = None,
+        alerts: AlertFeed | None = None,
+    ) -> None:
         self.session_id = f"sess_{secrets.token_hex(8)}"
         self._cameras = cameras
         self._answered = answered
+        self._alerts = alerts
         self._outbox = Outbox()
         self._chosen: list[str] | None = None  # None: every camera, also those that come later
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -88,8 +101,10 @@ class Connection:
         self._outbox.put(SessionCreated(session_id=self.session_id, cameras=names, model=self._cameras.model_name))
         for name in names:
             self._tell(name, *self._cameras.status(name))
-        stop_listening = self._cameras.listen(self._tell)
-        try:
+        with contextlib.ExitStack() as listening:
+            listening.callback(self._cameras.listen(self._tell))
+            if self._alerts is not None:
+                listening.callback(self._alerts.listen(self._alert))
             async with asyncio.TaskGroup() as group:
                 send = drain(self._outbox, websocket.send_text, patience_s=patience_s)
                 writer = group.create_task(send, name=f"{self.session_id}-writer")
@@ -99,8 +114,10 @@ class Connection:
                 finally:
                     for task in (writer, *self._running.values()):
                         task.cancel()
-        finally:
-            stop_listening()
+
+    def _alert(self, change: AlertChange) -> None:
+        if self._chosen is None or change.event.camera in self._chosen:
+            self._outbox.put(alert_message(change))
 
     def _tell(self, camera: str, state: str, reason: str) -> None:
         if self._chosen is None or camera in self._chosen:
@@ -179,3 +196,15 @@ class Connection:
         self._outbox.put(done)
         if self._answered is not None:
             self._answered(done)
+
+
+def alert_message(change: AlertChange) -> Alert:
+    """An event's change as the websocket tells it."""
+    event = change.event
+    fields = change.to_json() | {
+        "type": f"alert.{change.type}",
+        "frame_url": frame_url(event.camera, event.frames[0] if event.frames else event.start),
+        "before_url": frame_url(event.camera, event.before) if event.before is not None else None,
+    }
+    kinds: dict[str, type[Alert]] = {"new": AlertNew, "update": AlertUpdate, "end": AlertEnd}
+    return kinds[change.type].model_validate(fields)
