@@ -6,7 +6,7 @@ import io
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +26,7 @@ from llama_vid.stream.frame import Frame
 from llama_vid.tokenizer.change import luma_grid
 from llama_vid.tokenizer.compressor import STILL
 from llama_vid.tokenizer.pair import TokenPair
+from llama_vid.tokenizer.seen import Seen
 from llama_vid.tokenizer.stillness import StillGate
 from llama_vid.tokenizer.tower import Encoded
 
@@ -58,7 +59,8 @@ class Recorder:
     """Memory of one source. Synchronous; every call belongs to the thread that owns the tensors.
 
     `watch_for` is a standing instruction: the compressor reads every frame with it in mind. With a `journal`, all that
-    is new is written there, and `restore` takes up again what an earlier run remembered.
+    is new is written there, and `restore` takes up again what an earlier run remembered. `on_seen` is called for every
+    remembered frame, in time order.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Recorder:
         self._pictures = Pictures(journal)
         self._features: OrderedDict[float, Encoded] = OrderedDict()
         self.restored = ""
+        self.on_seen: Callable[[Seen], None] | None = None
 
     def restore(self) -> None:
         """Take up again what the journal remembers of an earlier run; before the first frame."""
@@ -122,8 +125,13 @@ class Recorder:
         except BaseException:
             self._gate = StillGate()  # it takes these frames for encoded, and they are not
             raise
-        for frame, pair, embedding in zip(glance.frames, pairs, embeddings, strict=True):
+        row = 0
+        for frame, needed, pair, embedding in zip(glance.frames, glance.needed, pairs, embeddings, strict=True):
             self._remember(frame, pair, embedding)
+            if self.on_seen is not None and (entry := self.bank.last) is not None:
+                patches = encoded.patches[row] if needed and encoded is not None else None
+                self.on_seen(Seen(frame.seconds + self._shift, entry.end, embedding, patches, pair, frame.gap))
+            row += needed
 
     def _compressed(self, glance: Glance, encoded: Encoded | None) -> tuple[list[TokenPair], list[Tensor]]:
         """The pair and the embedding of every frame of a glance; frames not encoded repeat the last one's."""
