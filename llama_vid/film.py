@@ -13,6 +13,7 @@ from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, T
 from llama_vid.llm.described import ANSWER_TOKENS
 from llama_vid.llm.recall import Archive
 from llama_vid.llm.responder import Responder
+from llama_vid.llm.search import search
 from llama_vid.llm.session import VideoContext
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
@@ -120,7 +121,7 @@ class Film:
 
     def search(self, text: str, limit: int = 10) -> list[Moment]:
         """The moments that match a text, best first."""
-        return self._responder.find.search(self._watching.entries, text, limit)
+        return search(self._responder.find, self._watching.entries, text, limit)
 
     def timeline(self) -> list[Span]:
         """What happens when: consecutive spans with captions and mean motion energy."""
