@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from llama_vid.settings_alerts import AlertRule
+from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_section import Section
 
@@ -109,7 +109,7 @@ class CameraSettings(Section):
     fps: float = Field(default=1.0, gt=0, le=30)
     captions: bool = False
     watch_for: str | None = Field(default=None, max_length=500)
-    alerts: list[AlertRule] = Field(default_factory=list)
+    alerts: AlertRules = Field(default_factory=list)
 
     @field_validator("url")
     @classmethod

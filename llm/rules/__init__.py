@@ -1,0 +1,1 @@
+"""Alert rules in plain language: scored on what a camera has seen anyway, debounced, and looked at twice."""
