@@ -1,7 +1,9 @@
 """`eval retrieval`: does a caption find its photo, and a photo one of its captions? Recall over Flickr8k's test split.
 
 The figures are those of Karpathy & Fei-Fei 2015: 1,000 photos, 5,000 captions, each caption queries all photos and each
-photo all captions; a photo's rank is that of its best caption.
+photo all captions; a photo's rank is that of its best caption. Beside them stands what the program's search makes of it
+(`llm/search.py`): SEARCHED captions, spread over all, whose first photos are read again by the language model, next to
+the same captions by the image-text score alone.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ import numpy.typing as npt
 import torch
 
 from evaluation.flickr import batches, read_split
-from evaluation.model import Tower, VideoModel
+from evaluation.model import Missing, Tower, VideoModel
 from evaluation.scores import first_hits, recall, spread
+from llama_vid.llm.evidence import Finder
+from llama_vid.llm.search import READ_AGAIN, read_gains
+from llama_vid.tokenizer.pair import TokenPair
 
+SEARCHED = 300  # captions that are read again: 20 photos each, 80 s on two cores
 PHOTOS_A_BATCH = 16  # larger gains nothing on two cores
 TEXTS_A_BATCH = 128
 
@@ -40,13 +46,26 @@ class Recalls:
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """Text to image over `n` captions whose first photos the language model has read again, and `without` that."""
+
+    n: int
+    recalls: Recalls
+    without: Recalls
+
+    def to_json(self) -> dict[str, Any]:
+        return {"n": self.n} | self.recalls.to_json() | {"without": self.without.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalResult:
-    """Both directions, and chance: what a random order would reach."""
+    """Both directions, what search makes of it, and chance: what a random order would reach."""
 
     photos: int
     captions: int
     text_to_image: Recalls
     image_to_text: Recalls
+    searched: Searched | Missing
 
     def to_json(self) -> dict[str, Any]:
         chance = {f"r@{k}": min(1.0, k / self.photos) for k in (1, 5, 10)}
@@ -56,6 +75,7 @@ class RetrievalResult:
             "captions": self.captions,
             "text_to_image": self.text_to_image.to_json(),
             "image_to_text": self.image_to_text.to_json(),
+            "searched": self.searched.to_json(),
             "baselines": {"chance": {"text_to_image": chance}},
         }
 
@@ -86,17 +106,45 @@ def evaluate_retrieval(
 ) -> RetrievalResult:
     """Run the evaluation over a split of a Flickr8k folder."""
     photos = spread(read_split(folder, split), limit)
-    tower = model.bundle.tower
+    tower, compressor = model.bundle.tower, getattr(model.bundle, "compressor", None)
+    find = getattr(getattr(model, "responder", None), "find", None)
+    embeddings, pairs = [], list[TokenPair]()
     with torch.inference_mode():
-        images = np.concatenate(
-            [unit(tower.encode(batch).embedding) for batch in batches(photos, PHOTOS_A_BATCH, tick)]
-        )
+        for batch in batches(photos, PHOTOS_A_BATCH, tick):
+            encoded = tower.encode(batch)
+            embeddings.append(unit(encoded.embedding))
+            if compressor is not None:
+                pairs += compressor.run(compressor.begin(), encoded, gaps=[True] * len(batch))[1]
+    images = np.concatenate(embeddings)
     texts = [caption for photo in photos for caption in photo.captions]
     owners = np.repeat(np.arange(len(photos)), [len(photo.captions) for photo in photos])
     scores = encode_texts(tower, texts) @ images.T
+    searched: Searched | Missing = Missing("this model does not search by tokens")
+    if isinstance(find, Finder) and pairs:
+        chosen = np.array(spread(range(len(texts)), SEARCHED))
+        read = np.stack([read_again(find, texts[number], scores[number], pairs) for number in chosen])
+        everyone = np.arange(len(photos))
+        searched = Searched(
+            len(chosen),
+            Recalls.of(first_hits(read, everyone, owners[chosen])),
+            Recalls.of(first_hits(scores[chosen], everyone, owners[chosen])),
+        )
     return RetrievalResult(
         photos=len(photos),
         captions=len(texts),
         text_to_image=Recalls.of(first_hits(scores, np.arange(len(photos)), owners)),
         image_to_text=Recalls.of(first_hits(scores.T, owners, np.arange(len(photos)))),
+        searched=searched,
     )
+
+
+def read_again(
+    find: Finder, text: str, cosines: npt.NDArray[np.float32], pairs: Sequence[TokenPair]
+) -> npt.NDArray[np.float32]:
+    """The photos' z-scores (N,) for a text, as `llm.search` has them: those of the best with what their tokens say."""
+    z = cosines / float(find.scorer.plain(text).deviation[0])
+    best = np.argsort(-z)[:READ_AGAIN]
+    gains = read_gains(find, [pairs[index] for index in best], text).numpy()
+    read = np.asarray(z + gains.min(), dtype=np.float32)
+    read[best] = z[best] + gains
+    return read

@@ -129,6 +129,8 @@ NAMES: Final[dict[str, Task]] = {
         (
             Headline("text_to_image/r@1", "text to image R@1", 0.28),
             Headline("text_to_image/r@10", "text to image R@10", 0.72),
+            Headline("searched/r@1", "read again R@1"),
+            Headline("searched/r@10", "read again R@10"),
         ),
     ),
     "captions": Task(

@@ -47,8 +47,7 @@ def search(find: Finder, entries: Sequence[MemoryEntry], text: str, limit: int) 
     found = _moments(entries, find.scores(entries, text), max(limit, READ_AGAIN))
     read = found[:READ_AGAIN]
     if len(read) > 1:
-        nats = caption_likelihoods(find.language, [entries[each.best].pair for each in read], text)
-        gains = (NAT * (nats - nats.mean())).tolist()
+        gains = read_gains(find, [entries[each.best].pair for each in read], text).tolist()
         # What was not read is taken for as unlikely as the least likely that was: it passes none by being left out.
         gains += [min(gains)] * (len(found) - len(read))
         found = [replace(each, z=each.z + gain) for each, gain in zip(found, gains, strict=True)]
@@ -81,6 +80,12 @@ def _moments(entries: Sequence[MemoryEntry], z: Tensor, limit: int) -> list[_Fou
         free[first : last + 1] = [False] * (last + 1 - first)
         out.append(_Found(first, last, index, float(z[index])))
     return out
+
+
+def read_gains(find: Finder, pairs: Sequence[TokenPair], text: str) -> Tensor:
+    """What each of N frames gains in z-score (N,) by what the language model reads in it; 0 on average."""
+    nats = caption_likelihoods(find.language, pairs, text)
+    return NAT * (nats - nats.mean())
 
 
 def caption_likelihoods(model: LanguageModel, pairs: Sequence[TokenPair], text: str) -> Tensor:
