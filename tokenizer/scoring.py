@@ -25,6 +25,7 @@ KEPT: Final = 256  # texts whose embeddings are kept: rules and questions repeat
 #: The best region of an ordinary photo against whole photos: the mean and deviation of its z-score, over the phrases of
 #: the clips' questions and 256 COCO photos (from phrase to phrase they differ by 0.16 and 0.08).
 REGION_MEAN, REGION_DEVIATION = 0.93, 0.84
+KNOWN: Final = 4096  # texts of `each` that are kept: 2 kB each
 SCALE, SHIFT = 1.7, 2.2  # default logistic from z to a probability: z = 2.2 is even odds
 
 
@@ -52,6 +53,7 @@ class SceneScorer:
         self._background = background.float()
         self._queries: OrderedDict[str, Query] = OrderedDict()
         self._sentences: Query | None = None
+        self._known: dict[str, Tensor] = {}  # embedding, mean and deviation (E + 2,) of texts in `each`
 
     def query(self, text: str, *, kinds: bool = True) -> Query:
         """The query of a text; `kinds` looks for a general word through its kinds."""
@@ -69,6 +71,11 @@ class SceneScorer:
         """The query of one whole sentence as it stands, which is not kept."""
         return self._encoded(text, (text,), TEMPLATES[:1])
 
+    def each(self, sentences: Sequence[str], image: Tensor) -> Tensor:
+        """z-scores (N,) of whole sentences over one image embedding (E,), encoded together and not kept."""
+        found = self._encoded("", sentences, TEMPLATES[:1])
+        return (image.float().cpu() @ found.embeddings.T - found.mean) / found.deviation
+
     def told(self, image: Tensor) -> tuple[str, float]:
         """The sentence of `phrases.py` that an image embedding (E,) matches best, and its z-score."""
         if self._sentences is None:
@@ -80,6 +87,20 @@ class SceneScorer:
         z = (image.float().cpu() @ found.embeddings.T - found.mean) / found.deviation
         best = int(z.argmax())
         return PHRASES[best], float(z[best])
+
+    def each(self, texts: Sequence[str], images: Tensor) -> Tensor:
+        """z-scores (N, K) of image embeddings (N, E) for each of K texts as they stand; texts' embeddings are kept."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            query = self._encoded("", new, TEMPLATES[:1])
+            for text, *row in zip(new, query.embeddings, query.mean, query.deviation, strict=True):
+                self._known[text] = torch.cat([row[0], torch.stack(row[1:])])
+        rows = torch.stack([self._known[text] for text in texts])
+        for text in list(self._known)[: max(0, len(self._known) - KNOWN)]:
+            del self._known[text]
+        cosine = images.float().cpu() @ rows[:, :-2].T
+        z: Tensor = (cosine - rows[:, -2]) / rows[:, -1]
+        return z
 
     def _encoded(self, text: str, phrases: Sequence[str], templates: Sequence[str]) -> Query:
         with torch.inference_mode():
