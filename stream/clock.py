@@ -43,6 +43,12 @@ class LiveClock:
         """How many seconds the latest picture of this connection lies ahead of the wall; 0 before there is one."""
         return self.latest - self.now() if self._timeline is not None else 0.0
 
+    def hear(self, raw: float) -> float:
+        """The epoch time of sound with the stamp `raw` seconds, on the clock of the pictures, which it never moves."""
+        if self._timeline is None:
+            self._timeline = Timeline(origin=raw - max(self.now(), self.latest), hole=LARGEST_DRIFT)
+        return self._timeline.peek(raw)
+
     def place(self, raw: float | None) -> Stamp:
         """The epoch time of a picture with the stream's stamp `raw` in seconds; without one, its time of arrival."""
         now = max(self.now(), self.latest)

@@ -84,6 +84,13 @@ class Gate:
             taken, gap = self._sampler.take(stamp)
             return (stamp.seconds, gap) if taken else None
 
+    def hear(self, generation: int, raw: float | None, *, alone: bool) -> float | None:
+        """Epoch seconds of sound with this stamp, None where they are unknown; `alone` where no pictures come."""
+        with self._lock:
+            if generation != self._generation or raw is None:
+                return None
+            return self._clock.place(raw).seconds if alone else self._clock.hear(raw)
+
     def early_by(self, generation: int) -> float:
         """How many seconds the latest picture lies ahead of the wall (streams that come faster than they play)."""
         with self._lock:

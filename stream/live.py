@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from llama_vid.errors import EndOfStream, SourceError
+from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.clock import LARGEST_DRIFT
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox, post
@@ -44,13 +45,25 @@ class LiveSource(Told):
     reason; nothing that the camera does raises an error.
     """
 
-    def __init__(self, url: str, *, fps: float = 1.0, limits: Limits | None = None) -> None:
-        """Nothing is opened yet. Raises SourceError for an address or rate that cannot work."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        fps: float = 1.0,
+        limits: Limits | None = None,
+        audio: AudioQueue | None = None,
+        pictures: bool = True,
+    ) -> None:
+        """Nothing is opened yet. `audio` takes the source's sound, on the same clock; without it none is decoded.
+
+        `pictures=False` reads the sound alone. Raises SourceError for an address or rate that cannot work.
+        """
         self._url = parse_url(url)
         if self._url.kind not in ("rtsp", "http", "v4l2"):
             raise SourceError(f"{self._url.shown} is not a live stream: open it as a file.")
         self._fps = fps
         self._limits = limits or Limits()
+        self._audio, self._pictures = audio, pictures
         self._gate = Gate(fps, ahead=LARGEST_DRIFT if self._url.kind == "http" else 0.0)
         self._status = Status(self._url.shown)
         self._mailbox = Mailbox()
@@ -84,6 +97,8 @@ class LiveSource(Told):
             # One that hangs is left behind; it is a daemon and the gate is shut for it.
             await asyncio.to_thread(reader.join, 1.0)
         self._mailbox.close(EndOfStream(f"{self._url.shown} was closed."))
+        if self._audio is not None:
+            self._audio.close()
         self._status.set("ended", "closed")
 
     async def recv(self) -> Frame:
@@ -126,6 +141,9 @@ class LiveSource(Told):
             limits=self._limits,
             deliver=lambda frame: void(post(loop, lambda: self._arrive(generation, frame))),
             finish=lambda ending: void(post(loop, lambda: end(ending))),
+            audio=self._audio,
+            pictures=self._pictures,
+            heard=lambda: void(post(loop, lambda: void(self._flow(generation, "sound flows")))),
         )
         self._reader = reader
         reader.start()
@@ -142,13 +160,18 @@ class LiveSource(Told):
                 return Ending(overdue)
 
     def _arrive(self, generation: int, frame: Frame) -> None:
+        if self._flow(generation, "pictures flow"):
+            self._mailbox.put(frame)
+
+    def _flow(self, generation: int, what: str) -> bool:
+        """Something came; False when it is from a connection that was given up."""
         if not self._gate.current(generation):
-            return
+            return False
         if not self._was_live:
             self._was_live = True
             self._connections += 1
-        self._status.set("live", "pictures flow")
-        self._mailbox.put(frame)
+        self._status.set("live", what)
+        return True
 
 
 def void(_: object) -> None:

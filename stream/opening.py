@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.live import LiveSource
 from llama_vid.stream.pacing import FileCamera
@@ -21,22 +22,28 @@ FILM_SUFFIXES = frozenset(
 
 
 def open_source(
-    url: str | PathLike[str], *, fps: float = 1.0, live: bool | None = None, limits: Limits | None = None
+    url: str | PathLike[str],
+    *,
+    fps: float = 1.0,
+    live: bool | None = None,
+    limits: Limits | None = None,
+    audio: AudioQueue | None = None,
 ) -> Source:
     """The source for a path, or a `file:`, `rtsp(s):`, `http(s):`, `v4l2:` or `webrtc:` URL; it opens in `async with`.
 
     `live=False` takes paths and http(s): URLs as recordings, pulled as fast as they are read; `live=True` takes them as
     cameras (a file then loops in real time); None decides by the address: paths and HTTP files are recordings, the rest
-    are cameras. `limits` are a live source's time limits. Raises SourceError for an address that is not allowed.
+    are cameras. `limits` are a live source's time limits. A camera leaves its sound in `audio`, where that is given
+    (the sound of a recording is read with `AudioFile`). Raises SourceError for an address that is not allowed.
     """
     text = fspath(url)
     parsed = parse_url(text)
     if parsed.kind == "webrtc":
-        return WhipIngest(text.strip()[len("webrtc:") :] or "webrtc", fps=fps)
+        return WhipIngest(text.strip()[len("webrtc:") :] or "webrtc", fps=fps, audio=audio)
     if parsed.kind == "file":
-        return FileCamera(text, fps=fps) if live else FileSource(text, fps=fps)
+        return FileCamera(text, fps=fps, audio=audio) if live else FileSource(text, fps=fps)
     if parsed.kind == "http":
         film = PurePosixPath(urlsplit(parsed.location).path).suffix.lower() in FILM_SUFFIXES
         if live is False or (live is None and film):
             return FileSource(text, fps=fps)
-    return LiveSource(text, fps=fps, limits=limits)
+    return LiveSource(text, fps=fps, limits=limits, audio=audio)

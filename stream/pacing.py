@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import ExitStack
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Self
 
 from llama_vid.errors import EndOfStream, SourceError
+from llama_vid.stream.audio import AudioQueue
+from llama_vid.stream.audio_pacing import PacedSound
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Mailbox
@@ -29,8 +32,10 @@ class FileCamera(Told):
     A file that cannot be read is an error of `recv`, unlike a camera that cannot be reached: it will not come back.
     """
 
-    def __init__(self, url: str | PathLike[str], *, fps: float = 1.0) -> None:
-        """Nothing is opened yet. Raises SourceError for an address or rate that cannot work."""
+    def __init__(self, url: str | PathLike[str], *, fps: float = 1.0, audio: AudioQueue | None = None) -> None:
+        """Nothing is opened yet; `audio` takes the film's sound. Raises SourceError for what cannot work."""
+        self._audio = audio
+        self._start = 0.0
         self._film = FileSource(url, fps=fps)
         self._period = 1 / fps
         self._url = url
@@ -57,6 +62,8 @@ class FileCamera(Told):
             task.cancel()
             await asyncio.wait({task})
         self._mailbox.close(EndOfStream(f"{self._shown} was closed."))
+        if self._audio is not None:
+            self._audio.close()
         if self._status.state != "failed":
             self._status.set("ended", "closed")
 
@@ -83,6 +90,14 @@ class FileCamera(Told):
 
     async def _play(self, start: float, wall: float) -> float:
         """Play the film once from the monotonic time `start`; gives when it ends. `wall` makes epoch seconds of it."""
+        self._start = start
+        with ExitStack() as round_:
+            if self._audio is not None:
+                sound = PacedSound(self._url, self._audio, began=lambda: self._start, wall=wall)
+                round_.enter_context(sound)
+            return await self._show(start, wall)
+
+    async def _show(self, start: float, wall: float) -> float:
         end = start
         async with FileSource(self._url, fps=self._fps) as film:
             self._film = film
@@ -94,6 +109,7 @@ class FileCamera(Told):
                 late = time.monotonic() - (start + frame.seconds)
                 if late > _LATEST:
                     start += late
+                    self._start = start
                 elif late < 0:
                     await asyncio.sleep(-late)
                 end = start + frame.seconds + self._period

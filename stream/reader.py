@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import av
 from av import VideoFrame
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from llama_vid.errors import SourceError
+from llama_vid.stream.audio import AudioQueue
+from llama_vid.stream.audio_live import LiveSound
 from llama_vid.stream.demux import AccessRefused, explain, open_container, video_stream
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate
@@ -81,7 +82,9 @@ class KeyFrames:
 class Reader(threading.Thread):
     """Opens `url` once and reads until it ends, fails, is stopped, or for ever.
 
-    `deliver` gets every sampled frame and `finish` how it ended, both in this thread.
+    `deliver` gets every sampled frame and `finish` how it ended, both in this thread. With `audio` the sound is decoded
+    too and left there; without it, it is not even read. `pictures=False` reads the sound alone, as do sources that have
+    nothing else; `heard` then says that the first of it has come.
     """
 
     def __init__(
@@ -94,11 +97,15 @@ class Reader(threading.Thread):
         limits: Limits,
         deliver: Callable[[Frame], None],
         finish: Callable[[Ending], None],
+        audio: AudioQueue | None = None,
+        pictures: bool = True,
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         # A daemon: a read that hangs must not keep the program from ending.
         super().__init__(name=f"reader {url.kind} {generation}", daemon=True)
         self._url, self._gate, self._generation = url, gate, generation
         self._limits, self._deliver, self._finish = limits, deliver, finish
+        self._audio, self._pictures, self._heard = audio, pictures, heard
         self._keys = KeyFrames(1 / fps)
         self._stopped = threading.Event()
         self.started_at = time.monotonic()
@@ -128,7 +135,7 @@ class Reader(threading.Thread):
             # FFmpeg's own time limits are twice the watchdog's: they clean up behind it, where they work at all.
             opening, reading = 2 * self._limits.open, 2 * self._limits.stall
             with open_container(self._url, open_timeout=opening, read_timeout=reading) as container:
-                self._read(container, video_stream(container, self._url))
+                self._read(container)
         except SourceError as error:
             ending = Ending(str(error), isinstance(error, AccessRefused))
         except (av.FFmpegError, OSError, ValueError) as error:
@@ -149,17 +156,32 @@ class Reader(threading.Thread):
         except OSError as error:
             raise SourceError(explain(error, self._url)) from None
 
-    def _read(self, container: InputContainer, stream: VideoStream) -> None:
+    def _sound(self, container: InputContainer, *, alone: bool) -> LiveSound | None:
+        if self._audio is None:
+            return None
+        sound = LiveSound(container, self._audio, self._gate, self._generation, alone=alone, shown=self._url.shown)
+        return sound if sound.stream is not None else None
+
+    def _read(self, container: InputContainer) -> None:
+        if self._audio is not None and (not self._pictures or not container.streams.video):
+            self._listen(container)
+            return
+        stream = video_stream(container, self._url)
+        sound = self._sound(container, alone=False)
         context = stream.codec_context
         context.thread_count = 1  # more threads only add delay: live decoding waits for the network
         unit = float(stream.time_base or 0) or 1 / 90_000
         aspect = float(stream.sample_aspect_ratio or 1)
-        for packet in container.demux(stream):
+        streams = [stream] if sound is None or sound.stream is None else [stream, sound.stream]
+        for packet in container.demux(streams):
             if self._stopped.is_set() or not self._gate.current(self._generation):
                 return
             if packet.size == 0:
                 continue
             self.packet_at = time.monotonic()
+            if sound is not None and sound.takes(packet):
+                sound.take(packet)
+                continue
             stamp = packet.pts if packet.pts is not None else packet.dts
             late = self._gate.early_by(self._generation) < -_LATE
             if not self._keys.needs(packet.is_keyframe, None if stamp is None else stamp * unit, late=late):
@@ -171,12 +193,34 @@ class Reader(threading.Thread):
             for picture in pictures:
                 self._take(picture, unit, aspect)
 
+    def _listen(self, container: InputContainer) -> None:
+        """Read the sound alone."""
+        sound = self._sound(container, alone=True)
+        if sound is None or sound.stream is None:
+            raise SourceError(f"{self._url.shown} has no audio track: there is nothing to caption.")
+        told = False
+        for packet in container.demux(sound.stream):
+            if self._stopped.is_set() or not self._gate.current(self._generation):
+                return
+            if packet.size == 0:
+                continue
+            self.packet_at = time.monotonic()
+            if sound.take(packet):
+                self.picture_at = time.monotonic()
+                if not told:
+                    told = True
+                    self._heard()
+                self._wait_if_early()
+
     def _take(self, picture: VideoFrame, unit: float, aspect: float) -> None:
         self.picture_at = time.monotonic()
         admitted = self._gate.admit(self._generation, None if picture.pts is None else picture.pts * unit)
         if admitted is not None:
             seconds, gap = admitted
             self._deliver(Frame(seconds, to_rgb(picture, pixel_aspect=aspect), gap))
+        self._wait_if_early()
+
+    def _wait_if_early(self) -> None:
         if self._url.kind == "http":
             # HLS and plain files come in bursts: play them at their own pace, as a camera would.
             while (early := self._gate.early_by(self._generation)) > 0.2 and not self._stopped.wait(min(early, 0.5)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import av
 from av import VideoFrame
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -54,7 +55,7 @@ class Recording:
         self._sampler: ShownSampler[VideoFrame] = ShownSampler(
             fps, frame_seconds=self._frame_seconds, longest_hold=hold
         )
-        self._origin = _origin(container, stream, self._unit)
+        self._origin = media_origin(container, stream)
         duration = seconds_long(container, stream)
         self._duration = duration
         # A stamp far beyond the stated end is damage, not time that passed.
@@ -170,8 +171,9 @@ def seconds_long(container: InputContainer, stream: VideoStream) -> float | None
     return (container.duration - before) / av.time_base
 
 
-def _origin(container: InputContainer, stream: VideoStream, unit: float) -> float:
-    """The raw stamp in seconds that is media second 0: where the container starts, else where its video does."""
+def media_origin(container: InputContainer, stream: VideoStream | AudioStream) -> float:
+    """The raw stamp in seconds that is media second 0: where the container starts, else where its main stream does."""
+    unit = float(stream.time_base or 0) or 1 / 90_000
     video = stream.start_time * unit if stream.start_time is not None else None
     whole = container.start_time / av.time_base if container.start_time is not None else None
     if video is None:

@@ -44,6 +44,10 @@ class Timeline:
         self._longest_step = longest_step
         self._latest: float | None = None
 
+    def peek(self, raw: float) -> float:
+        """Where the stamp `raw` lies now, without moving on: for what accompanies the pictures (sound)."""
+        return raw + self._offset
+
     def place(self, raw: float | None) -> Stamp:
         """The media time of the next picture in presentation order, `raw` being its stamp in seconds."""
         latest = self._latest

@@ -13,9 +13,13 @@ from typing import Self
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from av import VideoFrame
+from av import AudioFrame, VideoFrame
 
 from llama_vid.errors import EndOfStream, ProtocolError, SourceError
+from llama_vid.stream.audio import AudioQueue
+from llama_vid.stream.audio_live import LIVE_SLACK
+from llama_vid.stream.audio_track import Continuity, Resampler
+from llama_vid.stream.clock import LiveClock
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox
 from llama_vid.stream.picture import to_rgb
@@ -59,6 +63,7 @@ class _Publisher:
     heard_at: float = field(default_factory=time.monotonic)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     filmed: bool = False
+    heard: bool = False
 
 
 class WhipIngest(Told):
@@ -69,9 +74,23 @@ class WhipIngest(Told):
     next one.
     """
 
-    def __init__(self, name: str = "webrtc", *, fps: float = 1.0, silence: float = 8.0, patience: float = 15.0) -> None:
-        """`name` is for messages and logs; `patience` is how many seconds a publisher has until its first picture."""
-        self._name = name
+    def __init__(
+        self,
+        name: str = "webrtc",
+        *,
+        fps: float = 1.0,
+        silence: float = 8.0,
+        patience: float = 15.0,
+        audio: AudioQueue | None = None,
+    ) -> None:
+        """`name` is for messages and logs; `patience` is how many seconds a publisher has until its first picture.
+
+        `audio` takes the publisher's sound, and lets one in that has nothing else (a microphone); without it sound is
+        thrown away undecoded as far as aiortc allows.
+        """
+        self._name, self._audio = name, audio
+        # RTP counts sound and pictures from different beginnings: each is anchored to the wall by its shortest delay.
+        self._sound_clock = LiveClock()
         self._silence, self._patience = silence, patience
         self._gate = Gate(fps)
         self._status = Status(f"camera {name}")
@@ -105,6 +124,8 @@ class WhipIngest(Told):
         async with self._turn:
             await self._drop(self._publisher, "the camera was closed")
         self._mailbox.close(EndOfStream(f"The camera {self._name} was closed."))
+        if self._audio is not None:
+            self._audio.close()
         self._status.set("ended", "closed")
 
     async def recv(self) -> Frame:
@@ -117,7 +138,7 @@ class WhipIngest(Told):
         """Take a publisher in. Raises ProtocolError for an offer that is no good; the old publisher then stays."""
         if self._watch is None:
             raise ProtocolError(f"The camera {self._name} takes no publisher now: it is not open.", code="unavailable")
-        check_offer(sdp)
+        check_offer(sdp, sound=self._audio is not None)
         async with self._turn:
             # No STUN servers: the program works offline, and asks nobody on the internet by itself.
             publisher = _Publisher(secrets.token_urlsafe(16), RTCPeerConnection(RTCConfiguration(iceServers=[])))
@@ -152,7 +173,14 @@ class WhipIngest(Told):
     def _take_track(self, publisher: _Publisher, track: MediaStreamTrack) -> None:
         film = track.kind == "video" and not publisher.filmed
         publisher.filmed |= film
-        work = self._film(publisher, track) if film else _drain(track)
+        listened = track.kind == "audio" and self._audio is not None and not publisher.heard
+        publisher.heard |= listened
+        if film:
+            work = self._film(publisher, track)
+        elif listened and self._audio is not None:
+            work = self._listen(publisher, track, self._audio)
+        else:
+            work = _drain(track)
         publisher.tasks.add(asyncio.create_task(work, name=f"whip {track.kind} {self._name}"))
 
     async def _film(self, publisher: _Publisher, track: MediaStreamTrack) -> None:
@@ -174,6 +202,30 @@ class WhipIngest(Told):
                 self._connections += 1
                 self._status.set("live", "a publisher is connected")
             self._mailbox.put(Frame(admitted[0], image, admitted[1]))
+
+    async def _listen(self, publisher: _Publisher, track: MediaStreamTrack, audio: AudioQueue) -> None:
+        resampler = Resampler()
+        row = Continuity(slack=LIVE_SLACK, gap=audio.newest is not None)
+        begun = False
+        while True:
+            try:
+                sound = await track.recv()
+            except MediaStreamError:
+                return
+            if not isinstance(sound, AudioFrame) or publisher is not self._publisher:
+                continue
+            if not begun:
+                begun = True
+                self._sound_clock.begin()
+            if not publisher.filmed:
+                publisher.heard_at = time.monotonic()
+                if self._status.state != "live":
+                    self._connections += 1
+                    self._status.set("live", "a microphone is connected")
+            seconds = None if sound.pts is None else self._sound_clock.place(sound.time).seconds
+            # 20 ms of sound take 0.1 ms: a thread would cost more than it saves.
+            for block in row.push(seconds, resampler.take(sound)):
+                audio.put(block)
 
     async def _watch_publisher(self) -> None:
         while True:
@@ -206,8 +258,8 @@ class WhipIngest(Told):
             await asyncio.wait(publisher.tasks)
 
 
-def check_offer(sdp: str) -> None:
-    """Refuse what is no offer of video before it is parsed. Raises ProtocolError."""
+def check_offer(sdp: str, *, sound: bool = False) -> None:
+    """Refuse what is no offer of video, or with `sound` of either, before it is parsed. Raises ProtocolError."""
     if not sdp.strip():
         raise ProtocolError("The WHIP request is empty: send the SDP offer as its body.", param="sdp")
     if len(sdp) > LONGEST_OFFER:
@@ -215,7 +267,8 @@ def check_offer(sdp: str) -> None:
     lines = sdp.splitlines()
     if lines[0].strip() != "v=0":
         raise ProtocolError("The WHIP request's body is not SDP: it must begin with v=0.", param="sdp")
-    if not any(line.startswith("m=video ") for line in lines):
+    wanted = ("m=video ", "m=audio ") if sound else ("m=video ",)
+    if not any(line.startswith(wanted) for line in lines):
         raise ProtocolError("The SDP offer has no video (no m=video line): add a camera or screen track.", param="sdp")
 
 
