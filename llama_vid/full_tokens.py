@@ -33,7 +33,6 @@ from llama_vid.tokenizer.full import FullProjector
 FRAMES: Final = 8  # frames of a film, evenly spread
 ANSWER_TOKENS: Final = 48
 PHOTOS_AT_ONCE: Final = 8
-BEAMS: Final = 3  # as captions of two tokens
 PROJECTOR, LORA = "full.safetensors", "full-lora.safetensors"
 
 Picture = npt.NDArray[np.uint8]
@@ -87,12 +86,14 @@ class FullTokens:
         return [" ".join("".join(answer).split()) for answer in answers]
 
     def caption_photos(self, images: Sequence[Picture]) -> list[str]:
-        """One sentence for each RGB picture (H, W, 3), decoded as captions of two tokens are."""
+        """One sentence for each RGB picture (H, W, 3), chosen as captions of two tokens are."""
         out: list[str] = []
         for at in range(0, len(images), PHOTOS_AT_ONCE):
             tokens = self._tokens(images[at : at + PHOTOS_AT_ONCE])
             mark, suffix = self._language.embed_text(mark_text(0.0)), self._language.embed_text(CAPTION_SUFFIX)
-            out += continued(self._language, [torch.cat([mark, row, suffix]) for row in tokens], beams=BEAMS)
+            out += continued(
+                self._language, [torch.cat([mark, row, suffix]) for row in tokens], rarity=self._bundle.rarity
+            )
         return out
 
     def _read(self, path: str) -> Snapshot:

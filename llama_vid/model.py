@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from llama_vid.bundle import Bundle, load_bundle
+from llama_vid.camera_rules import AlertSink
 from llama_vid.errors import SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
@@ -23,6 +24,9 @@ from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
 from llama_vid.llm.captioner import captions
 from llama_vid.llm.responder import Responder
+from llama_vid.llm.rules.rule import Rule
+from llama_vid.llm.rules.scoring import RuleScorer
+from llama_vid.llm.rules.watcher import RuleWatcher
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.session import Session
@@ -59,7 +63,9 @@ class LLaMAVID:
         self._zone = zone or datetime.now().astimezone().tzinfo or UTC
         self._recent_minutes = recent_minutes
         self._context_tokens = context_tokens
-        self.responder = Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name)
+        self.responder = Responder(
+            bundle.language, bundle.scorer, bundle.calibration, name=bundle.name, rarity=bundle.rarity
+        )
         self._journal = journal
         self._thread: ModelThread | None = None
         self._intake: Intake | None = None
@@ -175,19 +181,24 @@ class LLaMAVID:
         name: str = "camera",
         fps: float = 1.0,
         watch_for: str | None = None,
+        rules: Sequence[Rule] = (),
+        on_alert: AlertSink = lambda _change: None,
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
-        `watch_for` is a standing instruction for the compressor.
+        `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
+        event loop's thread, at once.
         """
         opened = open_source(source, fps=fps, live=True) if isinstance(source, str) else source
         if self._thread is None or self._intake is None or self._leisure is None:
             self._thread = ModelThread()
             self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
         recorder = self._recorder(watch_for, self._journal.camera(name) if self._journal is not None else None)
+        watcher = RuleWatcher(name, rules, RuleScorer(self.bundle.scorer, self.bundle.tower), zone=self._zone)
         return Session(
-            opened, recorder, self.responder, self._thread, self._intake, self._leisure, name=name, zone=self._zone
-        )
+            opened, recorder, self.responder, self._thread, self._intake, self._leisure,
+            name=name, zone=self._zone, watcher=watcher, on_alert=on_alert,
+        )  # fmt: skip
 
     def close(self) -> None:
         """End the model's thread; sessions must be closed before. What is loaded goes with the object."""
@@ -209,7 +220,7 @@ class LLaMAVID:
             journal=journal,
         )
 
-    def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]], *, beams: int = 3) -> list[str]:
+    def caption_photos(self, images: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
         """One sentence for each RGB picture (H, W, 3), from its two tokens alone."""
         out: list[str] = []
         for at in range(0, len(images), BATCH):
@@ -218,7 +229,7 @@ class LLaMAVID:
                 _, pairs = self.bundle.compressor.run(
                     self.bundle.compressor.begin(), encoded, gaps=[True] * len(encoded.patches)
                 )
-            out.extend(captions(self.bundle.language, pairs, beams=beams))
+            out.extend(captions(self.bundle.language, pairs, rarity=self.bundle.rarity))
         return out
 
     @cached_property

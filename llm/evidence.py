@@ -8,13 +8,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from llama_vid.llm.answer import Moment
+from llama_vid.llm.agreement import Rarity, agreement
 from llama_vid.llm.calibration import Calibration, logistic
-from llama_vid.llm.captioner import proposing
+from llama_vid.llm.captioner import caption_prompt
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, yes_no_ids
+from llama_vid.llm.proposals import Proposal, finished, proposing
 from llama_vid.llm.session import embed_segments
 from llama_vid.llm.words import sentence
 from llama_vid.memory.entry import MemoryEntry
@@ -25,17 +26,19 @@ GAP: Final = 2.5  # seconds between matching frames that still belong to one eve
 READ: Final = 8  # frames whose tokens a yes/no question reads: what training showed at once
 CLOSER: Final = 4  # frames whose regions a yes/no question looks at: more gain nothing
 CAPTIONS: Final = 4096  # captions that are remembered
+SEEN: Final = 0.1  # agreement that one z-score of the image-text score is worth: costs no CIDEr (Flickr8k dev)
 CLEARLY: Final = -0.3  # a plain sentence is taken unless the captioner's own matches better by this z-score
 VAGUE: Final = 1.0  # z-score below which no sentence fits
 UNCLEAR: Final = "It is not clear what is seen."
-MOMENT: Final = 0.75  # z-scores below its best frame that still belong to a moment
 
 
 class Finder:
     """Image-text scores, the language model's yes/no margin, and captions over memory entries."""
 
-    def __init__(self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration) -> None:
-        self.language, self.scorer, self.calibration = language, scorer, calibration
+    def __init__(
+        self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration, rarity: Rarity | None = None
+    ) -> None:
+        self.language, self.scorer, self.calibration, self.rarity = language, scorer, calibration, rarity
         self._captions: dict[int, tuple[TokenPair, str]] = {}
         self._stacked: tuple[Sequence[MemoryEntry], Tensor] | None = None  # embeddings of the memory asked last
 
@@ -97,33 +100,6 @@ class Finder:
         chosen = sorted(even | set(z.topk(READ // 2).indices.tolist()))
         return [entries[index].pair for index in chosen]
 
-    def search(self, entries: Sequence[MemoryEntry], text: str, limit: int) -> list[Moment]:
-        """The moments that match a text, each [start, end] around its best frame within one scene, best first."""
-        if not entries:
-            return []
-        z = self.scores(entries, text)
-        free = [True] * len(entries)
-        out: list[Moment] = []
-        for index in z.argsort(descending=True).tolist():
-            if len(out) >= limit:
-                break
-            if not free[index]:
-                continue
-            scene, floor = entries[index].scene, float(z[index]) - MOMENT
-
-            def belongs(at: int, scene: int = scene, floor: float = floor) -> bool:
-                return 0 <= at < len(entries) and free[at] and entries[at].scene == scene and float(z[at]) >= floor
-
-            first = last = index
-            while belongs(first - 1):
-                first -= 1
-            while belongs(last + 1):
-                last += 1
-            free[first : last + 1] = [False] * (last + 1 - first)
-            start, end = round(entries[first].start, 3), round(entries[last].end, 3)
-            out.append(Moment(start, end, round(self.sure(float(z[index])), 4)))
-        return out
-
     def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
         """The language model's score of yes minus no, from token pairs and the question alone (no pairs: blind)."""
         return self.margins([pairs], question)[0]
@@ -172,19 +148,18 @@ class Finder:
 
     def caption(self, entries: Sequence[MemoryEntry]) -> list[str]:
         """One sentence for each entry, as `captioning` gives it."""
-        return [_finished(self.captioning(entry)) for entry in entries]
+        return [finished(self.captioning(entry)) for entry in entries]
 
     def captioning(self, entry: MemoryEntry) -> Generator[None, None, str]:
         """One sentence for an entry, remembered by its pair's context token; yields while it is made, in short steps.
 
-        The language model proposes several from the two tokens; the one that the picture's embedding matches best is
-        taken, which keeps inventions out of answers.
+        The language model proposes several from the two tokens; the one is taken that they agree with most and that
+        the picture's embedding matches, which keeps inventions out of answers.
         """
         key = id(entry.pair.context)
         if key not in self._captions:
-            texts = yield from proposing(self.language, entry.pair)
-            z = [float(self.scorer.score(self.scorer.plain(text), entry.embedding[None].cpu())) for text in texts]
-            best, score = max(zip(texts, z, strict=True), key=lambda pair: pair[1], default=("", float("-inf")))
+            (proposals,) = yield from proposing(self.language, caption_prompt(self.language, entry.pair)[None])
+            best, score = self._chosen(entry, proposals)
             plain, plain_score = self.scorer.told(entry.embedding)
             best = sentence(plain if plain_score > score + CLEARLY else best)
             if max(score, plain_score) < VAGUE:
@@ -194,11 +169,11 @@ class Finder:
                 self._captions.pop(next(iter(self._captions)))
         return self._captions[key][1]
 
-
-def _finished(work: Generator[None, None, str]) -> str:
-    """The result of a generator, run to its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return str(end.value)
+    def _chosen(self, entry: MemoryEntry, proposals: Sequence[Proposal]) -> tuple[str, float]:
+        """The proposal that is agreed on and seen, and its z-score."""
+        if not proposals:
+            return "", float("-inf")
+        z = self.scorer.proposed([proposal.text for proposal in proposals], entry.embedding).tolist()
+        found = zip(agreement(proposals, self.rarity), z, proposals, strict=True)
+        _, score, best = max(found, key=lambda item: item[0] + SEEN * item[1])
+        return best.text, float(score)

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final
 
 from llama_vid.llm import computed, described, movement, presupposed
+from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import Finder
@@ -44,9 +45,17 @@ _PRONOUNS: Final = ("", "it", "this", "that", "he", "she", "they", "them")
 class Responder:
     """Answers questions about memories. Synchronous; generators yield often, so that other work can go between."""
 
-    def __init__(self, language: LanguageModel, scorer: SceneScorer, calibration: Calibration, *, name: str) -> None:
+    def __init__(
+        self,
+        language: LanguageModel,
+        scorer: SceneScorer,
+        calibration: Calibration,
+        *,
+        name: str,
+        rarity: Rarity | None = None,
+    ) -> None:
         self.language, self.calibration, self.name = language, calibration, name
-        self.find = Finder(language, scorer, calibration)
+        self.find = Finder(language, scorer, calibration, rarity)
         self._answering = 0  # answers under way
 
     def respond(

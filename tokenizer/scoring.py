@@ -71,10 +71,11 @@ class SceneScorer:
         """The query of one whole sentence as it stands, which is not kept."""
         return self._encoded(text, (text,), TEMPLATES[:1])
 
-    def each(self, sentences: Sequence[str], image: Tensor) -> Tensor:
+    def proposed(self, sentences: Sequence[str], image: Tensor) -> Tensor:
         """z-scores (N,) of whole sentences over one image embedding (E,), encoded together and not kept."""
         found = self._encoded("", sentences, TEMPLATES[:1])
-        return (image.float().cpu() @ found.embeddings.T - found.mean) / found.deviation
+        z: Tensor = (image.float().cpu() @ found.embeddings.T - found.mean) / found.deviation
+        return z
 
     def told(self, image: Tensor) -> tuple[str, float]:
         """The sentence of `phrases.py` that an image embedding (E,) matches best, and its z-score."""

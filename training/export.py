@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from llama_vid.bundle import FORMAT, MANIFEST
+from llama_vid.bundle import FORMAT, MANIFEST, RARITY
 from llama_vid.compact import compacted, thin_deltas
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
@@ -47,7 +47,8 @@ def export_bundle(
     `TrainableDecoder.lora_tensors()`, `background` (N, E) unit-length joined embeddings of ordinary photos, `full` the
     projector's state and the deltas of the baseline `full`, `needs` the tower and the language model where they are not
     those of `mini` (see `llama_vid/needs.py`); there are no heads if it names a tower. With `calibration` None a
-    calibration that the folder holds already is kept; with an empty `card` so is its model card.
+    calibration that the folder holds already is kept; with an empty `card` so is its model card. So is its table of how
+    rare words are (`training/rarity.py`), which no training changes.
     Raises BundleError if the parts do not fit each other or hold numbers that are not finite.
     """
     needs = needs or {}
@@ -67,6 +68,8 @@ def export_bundle(
     if full is not None:
         weights["full.safetensors"] = compacted(full[0])
         weights["full-lora.safetensors"] = thin_deltas(full[1])
+    if (out / RARITY).is_file():
+        weights[RARITY] = load_file(out / RARITY)
     for file, tensors in weights.items():
         _check_finite(file, tensors)
     out.mkdir(parents=True, exist_ok=True)
