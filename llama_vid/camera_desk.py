@@ -8,10 +8,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from llama_vid.alert_desk import AlertDesk
 from llama_vid.clients.live import StatusListener
 from llama_vid.errors import ConfigError, LlamaVidError, ProtocolError
 from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
 from llama_vid.settings import CameraSettings
+from llama_vid.settings_alerts import engine_rules
 from llama_vid.stream.urls import redact_text
 
 logger = logging.getLogger(__name__)
@@ -30,13 +32,15 @@ class Camera:
     state: str = "connecting"
     reason: str = ""
     session: LiveSession | None = None
+    paused: bool = False  # its alerts
     task: asyncio.Task[None] | None = None
 
 
 class CameraDesk:
     """Owns the cameras from `async with` to its end. All methods run in the event loop's thread."""
 
-    def __init__(self, make_ingest: IngestMaker) -> None:
+    def __init__(self, make_ingest: IngestMaker, alerts: AlertDesk | None = None) -> None:
+        self.alerts = alerts or AlertDesk()
         self._make_ingest = make_ingest
         self._cameras: dict[str, Camera] = {}
         self._listeners: list[StatusListener] = []
@@ -148,6 +152,9 @@ class CameraDesk:
             if old.get(name) == new.get(name):
                 continue
             try:
+                if name in self._cameras and await self._only_rules(name, old.get(name), new.get(name)):
+                    done.append(f"{name}'s alerts changed")
+                    continue
                 if name in self._cameras:
                     await self.remove(name)
                 if name in new:
@@ -157,6 +164,23 @@ class CameraDesk:
             else:
                 done.append(f"{name} {'removed' if name not in new else 'changed' if name in old else 'added'}")
         return done
+
+    async def _only_rules(self, name: str, old: CameraSettings | None, new: CameraSettings | None) -> bool:
+        """Where nothing but the alert rules differs, take those: the camera goes on, and so do other rules' events."""
+        if old is None or new is None or new.model_copy(update={"alerts": old.alerts}) != old:
+            return False
+        camera = self._cameras[name]
+        camera.settings = new
+        if camera.session is not None:
+            await camera.session.apply_rules(engine_rules(new.alerts))
+        return True
+
+    async def pause_alerts(self, name: str, paused: bool) -> None:
+        """Have a camera raise no alerts until told otherwise. Raises ProtocolError with code no_such_camera."""
+        camera = self.camera(name)
+        camera.paused = paused
+        if camera.session is not None:
+            await camera.session.pause_alerts(paused)
 
     async def _keep(self, camera: Camera) -> None:
         """Watches one camera until cancelled, opening it again when that fails. Nothing it meets reaches the others."""
@@ -187,7 +211,11 @@ class CameraDesk:
     async def _watch(self, camera: Camera, model: LiveModel) -> None:
         settings, loop = camera.settings, asyncio.get_running_loop()
         source = camera.ingest if camera.ingest is not None else settings.url.get_secret_value()
-        opened = model.watch(source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for)
+        rules = engine_rules(settings.alerts)
+        opened = model.watch(
+            source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for, rules=rules,
+            on_alert=self.alerts.take,
+        )  # fmt: skip
         async with opened as session:
 
             def tell(state: str, reason: str) -> None:
@@ -200,6 +228,10 @@ class CameraDesk:
 
             camera.session = session
             session.on_state(tell_from_anywhere)
+            if camera.paused:
+                await session.pause_alerts(True)
+            if (now := engine_rules(camera.settings.alerts)) != rules:  # the file was changed while it opened
+                await session.apply_rules(now)
             self._tell(camera, str(session.state), "")
             await asyncio.Event().wait()  # until the camera's task is cancelled
 

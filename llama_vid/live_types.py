@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
+from llama_vid.llm.rules.rule import Rule
+from llama_vid.memory.alerts import AlertChange
 
 
 class StreamCounts(Protocol):
@@ -29,6 +31,8 @@ class LiveSession(Protocol):
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]: ...
     async def snapshot(self, seconds: float | None = None) -> bytes | None: ...
     def on_state(self, callback: Callable[[Any, str], None]) -> None: ...
+    async def apply_rules(self, rules: Sequence[Rule]) -> None: ...
+    async def pause_alerts(self, paused: bool) -> None: ...
     @property
     def state(self) -> str: ...
     @property
@@ -48,9 +52,16 @@ class LiveModel(Protocol):
     def name(self) -> str: ...
 
     def watch(
-        self, source: Any, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None
+        self,
+        source: Any,
+        *,
+        name: str = "camera",
+        fps: float = 1.0,
+        watch_for: str | None = None,
+        rules: Sequence[Rule] = (),
+        on_alert: Callable[[AlertChange], None] = ...,
     ) -> AbstractAsyncContextManager[LiveSession]:
-        """Watches a url or a source (an Ingest, say) for as long as the context lasts."""
+        """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`."""
 
 
 class Offered(Protocol):

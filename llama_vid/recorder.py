@@ -197,6 +197,12 @@ class Recorder:
         """When memory ends, in seconds."""
         return self.bank.last.end if self.bank.last is not None else 0.0
 
+    def pin(self, start: float, end: float) -> None:
+        """Have memory keep what it saw in [start, end) in detail for as long as it can: an alert rests on it."""
+        for entry in self.bank.pin(start, end):
+            if self.journal is not None:
+                self.journal.extend(entry)
+
     def jpeg(self, seconds: float | None = None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest) as JPEG; None while there is none."""
         return self._pictures.nearest(seconds)

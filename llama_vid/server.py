@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, WebSocket
 
 from llama_vid import routes_cameras, routes_page, routes_whip
+from llama_vid.alert_desk import AlertDesk
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.outbox import PATIENCE_S
 from llama_vid.clients.websocket import serve_client
@@ -52,10 +53,11 @@ def create_app(
     model cannot be loaded; the server then stays up, never ready.
     """
     stamp = file_stamp(config.file) if config.file is not None else None
+    alerts = AlertDesk()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with CameraDesk(make_ingest or _whip_ingest) as desk:
+        async with CameraDesk(make_ingest or _whip_ingest, alerts) as desk:
             app.state.desk = desk
             loading = ModelLoading(load_model, desk, on_failure)
             app.state.not_ready = loading.reason
@@ -83,7 +85,9 @@ def create_app(
     @app.websocket("/ws")
     async def websocket(connection: WebSocket) -> None:
         state = app.state
-        await serve_client(connection, state.desk, patience_s=patience_s, answered=state.metrics.answered)
+        await serve_client(
+            connection, state.desk, alerts=alerts, patience_s=patience_s, answered=state.metrics.answered
+        )
 
     add_refusals(app)
     app.add_middleware(Guard, host=config.server.host)

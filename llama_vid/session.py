@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
 
+from llama_vid.camera_rules import AlertSink, CameraRules
 from llama_vid.chronicle import Chronicle
 from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.film import Watching
@@ -19,6 +20,8 @@ from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
 from llama_vid.llm.questions import sort_question
 from llama_vid.llm.responder import Responder
+from llama_vid.llm.rules.rule import Rule
+from llama_vid.llm.rules.watcher import RuleWatcher, Second
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.stream.frame import Frame
@@ -51,6 +54,8 @@ class Session:
         *,
         name: str,
         zone: tzinfo = UTC,
+        watcher: RuleWatcher | None = None,
+        on_alert: AlertSink = lambda _change: None,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
@@ -59,6 +64,7 @@ class Session:
         self._subjects: OrderedDict[str, str] = OrderedDict()
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
+        self._rules = CameraRules(watcher, recorder, thread, on_alert) if watcher is not None else None
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -69,6 +75,8 @@ class Session:
 
     async def __aenter__(self) -> Self:
         await self._thread.run(Priority.FRAMES, self._restore)
+        if self._rules is not None:
+            self._source.on_state(self._left(self._rules))
         await self._source.__aenter__()
         await self._group.__aenter__()
         self._tasks = [
@@ -76,6 +84,8 @@ class Session:
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
             self._group.create_task(self._upkeep.run(), name=f"upkeep-{self.name}"),
         ]
+        if self._rules is not None:
+            self._tasks.append(self._group.create_task(self._rules.run(), name=f"second-looks-{self.name}"))
         return self
 
     async def __aexit__(
@@ -86,7 +96,21 @@ class Session:
         try:
             await self._group.__aexit__(None, None, None)  # an error of the caller's stays as it is, in no group
         finally:
+            if self._rules is not None:
+                await self._rules.away()
             await self._source.__aexit__(kind, error, trace)
+
+    @staticmethod
+    def _left(rules: CameraRules) -> StateCallback:
+        """Has open alerts end when the picture is gone; states come from any thread."""
+        loop = asyncio.get_running_loop()
+
+        def changed(state: SourceState, _reason: str) -> None:
+            if state in ("reconnecting", "failed"):
+                with contextlib.suppress(RuntimeError):  # the loop is closed: a reader thread outlived the session
+                    loop.call_soon_threadsafe(rules.gone)
+
+        return changed
 
     def _restore(self) -> None:
         self._watching.recorder.restore()
@@ -169,6 +193,21 @@ class Session:
             await self._thread.run(Priority.FRAMES, lambda: recorder.see_last(newest.image, newest.seconds))
         return await asyncio.to_thread(recorder.jpeg, seconds)
 
+    async def apply_rules(self, rules: Sequence[Rule]) -> None:
+        """Take these alert rules from now on; unchanged ones keep what is open. Nothing for a camera without rules."""
+        if self._rules is not None:
+            await self._rules.apply(rules)
+
+    async def pause_alerts(self, paused: bool) -> None:
+        """Raise no alerts until told otherwise; open ones end."""
+        if self._rules is not None:
+            await self._rules.pause(paused)
+
+    @property
+    def rule_scores(self) -> tuple[Second, ...]:
+        """How likely each rule was satisfied in the seconds of the last hour."""
+        return self._rules.scores if self._rules is not None else ()
+
     async def _pull(self) -> None:
         try:
             while True:
@@ -200,6 +239,10 @@ class Session:
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.name)
             self._over = None in waiting
+            if self._rules is not None:
+                self._rules.tell()
+                if self._over:
+                    await self._rules.away()
             self._upkeep.news(over=self._over)
             await self._tell()
 

@@ -123,6 +123,19 @@ class MemoryBank:
         if len(self._entries) > self.budget.pairs:
             self._consolidate()
 
+    def pin(self, start: float, end: float) -> tuple[MemoryEntry, ...]:
+        """Have the entries that share time with [start, end) consolidated last; gives those not pinned before."""
+        found = self.between(start, end)
+        first = bisect_left(self._entries, found[0].start, key=lambda entry: entry.start) if found else 0
+        pinned = []
+        for at, entry in enumerate(found, start=first):
+            if not entry.pinned:
+                self._entries[at] = replace(entry, pinned=True)
+                pinned.append(self._entries[at])
+        if pinned:
+            self._tuple = None
+        return tuple(pinned)
+
     def between(self, start: float, end: float) -> tuple[MemoryEntry, ...]:
         """The entries that share time with [start, end), or the one that holds the instant if start equals end."""
         if end < start:

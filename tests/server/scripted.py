@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +20,8 @@ from PIL import Image
 
 from llama_vid.errors import QuestionError, SourceError
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Span, TokenUse
+from llama_vid.llm.rules.rule import Rule
+from llama_vid.memory.alerts import AlertChange
 from llama_vid.stream.source import SourceStats
 
 SPANS = [
@@ -32,7 +34,17 @@ SPANS = [
 class ScriptedSession:
     """One camera of the scripted model. A url that contains `broken` cannot be opened, a `stubborn` one not closed."""
 
-    def __init__(self, source: Any, name: str, fps: float, watch_for: str | None) -> None:
+    def __init__(
+        self,
+        source: Any,
+        name: str,
+        fps: float,
+        watch_for: str | None,
+        rules: Sequence[Rule] = (),
+        on_alert: Callable[[AlertChange], None] = lambda _change: None,
+    ) -> None:
+        self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
         self.questions: list[tuple[str, str | None]] = []
         self.cancelled = threading.Event()
@@ -45,6 +57,7 @@ class ScriptedSession:
         self._callbacks: list[Callable[[Any, str], None]] = []
 
     async def __aenter__(self) -> Self:
+        self.loop = asyncio.get_running_loop()
         if isinstance(self.source, str):
             if "broken" in self.source:
                 raise SourceError(f"cannot open {self.source}: wrong password")
@@ -63,6 +76,17 @@ class ScriptedSession:
 
     def on_state(self, callback: Callable[[Any, str], None]) -> None:
         self._callbacks.append(callback)
+
+    async def apply_rules(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+
+    async def pause_alerts(self, paused: bool) -> None:
+        self.paused = paused
+
+    def alert(self, change: AlertChange) -> None:
+        """Raises an alert, as a rule would."""
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(self.raise_alert, change)
 
     def change(self, state: str, reason: str = "") -> None:
         """Tells a new state, as a reader thread would."""
@@ -123,9 +147,16 @@ class ScriptedModel:
         self.sessions: dict[str, list[ScriptedSession]] = {}
 
     def watch(
-        self, source: Any, *, name: str = "camera", fps: float = 1.0, watch_for: str | None = None
+        self,
+        source: Any,
+        *,
+        name: str = "camera",
+        fps: float = 1.0,
+        watch_for: str | None = None,
+        rules: Sequence[Rule] = (),
+        on_alert: Callable[[AlertChange], None] = lambda _change: None,
     ) -> ScriptedSession:
-        session = ScriptedSession(source, name, fps, watch_for)
+        session = ScriptedSession(source, name, fps, watch_for, rules, on_alert)
         self.sessions.setdefault(name, []).append(session)
         return session
 

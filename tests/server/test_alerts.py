@@ -1,0 +1,74 @@
+"""Alerts through the running server: from a camera's rules to the websocket, and rules that change while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from llama_vid.clients import Client
+from llama_vid.clients.protocol import Alert
+from llama_vid.memory.alerts import AlertChange, AlertEvent
+from tests.server.running import RunningServer, running_server, until
+from tests.server.test_config_watch import write
+
+EVENT = AlertEvent("evt_1", "front", "package", "Seen: a package.", 4.0, None, 0.91, frames=(6.0, 9.0), before=3.0)
+
+
+async def heard(client: Client, count: int) -> list[Alert]:
+    found: list[Alert] = []
+    async with asyncio.timeout(10):
+        async for alert in client.alerts():
+            found.append(alert)
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_an_event_is_told_from_its_beginning_to_its_end(server: RunningServer) -> None:
+    async with Client.connect(server.url) as client:
+        session = server.model.session("front")
+        session.alert(AlertChange("new", EVENT, 7.0))
+        session.alert(AlertChange("update", replace(EVENT, verified=True), 8.0))
+        session.alert(AlertChange("end", replace(EVENT, verified=True, end=9.5), 12.0))
+        new, update, end = await heard(client, 3)
+    assert [alert.type for alert in (new, update, end)] == ["alert.new", "alert.update", "alert.end"]
+    assert (new.id, new.camera, new.rule, new.start, new.end, new.verified) == (
+        "evt_1", "front", "package", 4.0, None, None,
+    )  # fmt: skip
+    assert (new.frame_url, new.before_url) == (
+        "/api/cameras/front/frames/6.jpg",
+        "/api/cameras/front/frames/3.jpg",
+    )
+    assert server.http.get(new.frame_url).headers["content-type"] == "image/jpeg"
+    assert (update.verified, end.end) == (True, 9.5)
+
+
+async def test_a_client_hears_of_the_cameras_that_it_chose(server: RunningServer) -> None:
+    async with Client.connect(server.url) as client, Client.connect(server.url) as other:
+        await client.choose(["back"])
+        async with asyncio.timeout(10):
+            async for status in client.statuses():  # the answer to `choose`: it is in force
+                if status.camera == "back" and client.states.keys() >= {"front", "back"}:
+                    break
+            await client.answer("back", "count 1")
+        server.model.session("front").alert(AlertChange("new", EVENT, 7.0))
+        assert [alert.camera for alert in await heard(other, 1)] == ["front"]
+        server.model.session("back").alert(AlertChange("new", replace(EVENT, camera="back"), 7.0))
+        assert [alert.camera for alert in await heard(client, 1)] == ["back"]
+
+
+def test_changed_rules_reach_the_camera_that_goes_on_watching(tmp_path: Path) -> None:
+    path = tmp_path / "llama-vid.yaml"
+    head = "server: {port: 0}\ncameras:\n"
+    write(path, head + "  a: {url: 'rtsp://127.0.0.1:9/a', alerts: [{name: dog, when: a dog}]}\n")
+    with running_server(file=path) as server:
+        session = until(lambda: server.model.session("a"), "the camera")
+        assert [rule.name for rule in session.rules] == ["dog"]
+        write(path, head + "  a: {url: 'rtsp://127.0.0.1:9/a', alerts: [{name: cat, when: a cat, for: 2s}]}\n")
+        until(lambda: [(rule.name, rule.hold) for rule in session.rules] == [("cat", 2.0)], "the new rules")
+        assert not session.closed.is_set()
+        assert len(server.model.sessions["a"]) == 1
+        write(path, head + "  a: {url: 'rtsp://127.0.0.1:9/a', fps: 2, alerts: [{name: cat, when: a cat}]}\n")
+        until(lambda: len(server.model.sessions["a"]) == 2, "the camera opened anew")
+        assert [rule.name for rule in server.model.session("a").rules] == ["cat"]
