@@ -182,3 +182,19 @@ def test_a_day_at_one_frame_a_second_stays_bounded(make_entry: MakeEntry) -> Non
     assert bank.frames == sum(entry.frames for entry in bank.entries) == 86_400
     assert {entry.scene for entry in bank.entries} == set(range(24))  # every hour is still there
     assert all(entry.frames == 1 for entry in bank.entries[-250:])
+
+
+def test_what_an_alert_rests_on_is_pinned_once_and_consolidated_last(make_entry: MakeEntry) -> None:
+    bank = MemoryBank(small_budget(24))
+    for second in range(6):
+        bank.append(replace(make_entry(second), scene=0))
+    before = bank.entries
+    pinned = bank.pin(1.5, 3.0)
+    assert [entry.start for entry in pinned] == [1.0, 2.0]
+    assert [entry.pinned for entry in bank.entries] == [False, True, True, False, False, False]
+    assert not any(entry.pinned for entry in before), "what was handed out stays as it was"
+    assert bank.pin(1.5, 3.0) == ()
+    assert bank.pin(100, 200) == ()
+    for second in range(6, 60):
+        bank.append(replace(make_entry(second), scene=0))
+    assert {1.0, 2.0} <= {entry.start for entry in bank.entries if entry.pinned and entry.frames == 1}
