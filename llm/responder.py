@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from torch import Tensor
+
 from llama_vid.llm import computed, described, movement, presupposed
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
@@ -187,10 +189,14 @@ class Responder:
     def _open(self, inquiry: Inquiry) -> Iterator[str]:
         """What, who, which and where, unless what the question takes for granted was not seen."""
         yield ""
-        if denial := presupposed.absent(self.find, inquiry):
+        if denial := presupposed.absent(self.find, inquiry, self._look(inquiry)):
             yield denial
         else:
             yield from described.what(self.find, inquiry, lambda: self._answering)
+
+    def _look(self, inquiry: Inquiry) -> Callable[[Sequence[float]], Tensor | None]:
+        """What gives the regions of frames; nothing while many ask at once."""
+        return inquiry.watched.regions if self._answering <= described.CROWD else lambda _: None
 
     def _is_there(self, inquiry: Inquiry) -> Iterator[str]:
         asked, entries = inquiry.question, inquiry.entries
@@ -198,8 +204,7 @@ class Responder:
         z = self.find.scores(entries, text)
         best, mean, margin = self.find.weighed(entries, z, asked.text)
         yield ""
-        look = inquiry.watched.regions if self._answering <= described.CROWD else lambda _: None
-        closer = self.find.closer(entries, z, text, look)
+        closer = self.find.closer(entries, z, text, self._look(inquiry))
         probability = self.calibration.probability(best, mean, margin, closer)
         unsure = abs(probability - 0.5) < UNSURE
         if probability >= 0.5:
