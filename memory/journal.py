@@ -25,10 +25,12 @@ from torch import Tensor
 
 from llama_vid.errors import ConfigError
 from llama_vid.memory import journal_reading as reading
+from llama_vid.memory.alert_log import AlertLog
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.memory.frames import FrameFiles
 from llama_vid.memory.journal_file import JournalFile
 from llama_vid.memory.journal_writer import Writer
+from llama_vid.memory.outbox import Outgoing
 from llama_vid.memory.records import (
     Append,
     Come,
@@ -41,6 +43,7 @@ from llama_vid.memory.records import (
     Row,
     Tell,
     ToldSpan,
+    Urgent,
 )
 from llama_vid.memory.retention import Limits
 
@@ -84,6 +87,7 @@ class Journal:
         limits = Limits(retention_days, retention_gb * 1e9)
         self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock, model)
         self._writer.start()
+        self.alerts = AlertLog(self, self._writer.ledger)
 
     def camera(self, name: str) -> CameraJournal:
         """The part of one camera. Raises ConfigError if the name is not fit for a folder."""
@@ -116,9 +120,13 @@ class Journal:
     ) -> None:
         self.close()
 
-    def put(self, item: Row | Picture) -> None:
+    def put(self, item: Row | Picture | Urgent) -> None:
         """Queue something to be written; never blocks."""
         self._writer.waiting.put(item)
+
+    def unwritten(self) -> list[Outgoing]:
+        """The changes of alerts that wait for a disk that fails; none while writing works."""
+        return [] if self._writer.state.ok else self._writer.waiting.unwritten()
 
     def now(self) -> float:
         """The epoch second by which rows age."""

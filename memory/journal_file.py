@@ -111,6 +111,15 @@ class JournalFile:
         except sqlite3.Error:
             self.close_database()
 
+    def relax(self) -> None:
+        """Commits are synced with the next checkpoint again, not each."""
+        try:
+            self.rollback()
+            if self._db is not None:
+                self._db.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:
+            self.close_database()
+
     def close_database(self) -> None:
         """Close the connection and keep the folder."""
         db, self._db = self._db, None

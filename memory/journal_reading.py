@@ -102,7 +102,7 @@ def cameras(db: sqlite3.Connection) -> list[str]:
     """The names of the cameras of which anything is kept."""
     kept = " OR ".join(
         f"EXISTS (SELECT 1 FROM {table} AS t WHERE t.camera = c.id)"
-        for table in ("entries", "told", "records", "pictures")
+        for table in ("entries", "told", "records", "pictures", "events")
     )
     return [name for (name,) in db.execute(f"SELECT name FROM cameras AS c WHERE {kept} ORDER BY name")]
 
@@ -196,8 +196,9 @@ def bounds(db: sqlite3.Connection, name: str) -> tuple[float, float] | None:
         for column, order in ((start, "ASC"), (end, "DESC")):  # what starts last ends last: the index answers
             query = f"SELECT {column} FROM {table} WHERE camera = {_CAMERA} {where} ORDER BY {start} {order} LIMIT 1"
             times += [time for (time,) in db.execute(query, {"name": name})]
-    query = f"SELECT min(start), max(end) FROM records WHERE camera = {_CAMERA}"  # they may overlap
-    times += [time for time in db.execute(query, {"name": name}).fetchone() if time is not None]
+    for table in ("records", "events"):  # they may overlap
+        query = f"SELECT min(start), max(end) FROM {table} WHERE camera = {_CAMERA}"
+        times += [time for time in db.execute(query, {"name": name}).fetchone() if time is not None]
     return (min(times), max(times)) if times else None
 
 

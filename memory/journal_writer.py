@@ -14,13 +14,15 @@ from collections.abc import Callable
 from typing import Final
 
 from llama_vid.errors import LlamaVidError
+from llama_vid.memory.alert_rows import left_open
 from llama_vid.memory.frames import FrameFiles
 from llama_vid.memory.journal_file import JournalFile, advice, is_damage, used_bytes
 from llama_vid.memory.journal_queue import Batch, Waiting
 from llama_vid.memory.journal_reading import Connections
 from llama_vid.memory.journal_writing import Rows
+from llama_vid.memory.outbox import Ledger, Outgoing
 from llama_vid.memory.records import JournalState, Picture
-from llama_vid.memory.retention import Limits, Retention
+from llama_vid.memory.retention import Limits, Retention, Transaction
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Writer:
         model: str | None,
     ) -> None:
         self.waiting = Waiting()
+        self.ledger = Ledger()
+        self._left_ended = False
         self._file, self._readers, self._frames = file, readers, frames
         self._limits, self._flush_s, self._clock, self._model = limits, flush_s, clock, model
         self._rows: Rows | None = None
@@ -109,10 +113,12 @@ class Writer:
             due = self.waiting.wait(flush_s, max(0.0, chores_at - time.monotonic()))
             if self._suspect is not None:
                 self._look()
+            if urgent := self.waiting.take_urgent():
+                self._write(urgent, all_of_it=False)
             if due or self._problem:
-                self._write()
+                self._write(self.waiting.take())
             if self.waiting.closed:
-                self._write()  # what came between
+                self._write(self.waiting.take())  # what came between
                 return
             if time.monotonic() >= chores_at:
                 more = not self._problem and self._chores()
@@ -133,22 +139,57 @@ class Writer:
     def _remember(self, *, adopt_all: bool) -> None:
         """Begin with what the database holds."""
         db = self._file.db
-        self._rows = Rows(db, self._model)
+        self._rows = Rows(db, self._model, self.ledger)
         self._retention = Retention(db, self._rows, self._frames, self._limits, adopt_all=adopt_all)
         self._measure()
+        if not self._left_ended:
+            self._end_left(db, self._rows)
 
-    def _write(self) -> None:
-        batch = self.waiting.take()
+    def _end_left(self, db: sqlite3.Connection, rows: Rows) -> None:
+        """End the alerts that a killed process left open, before anything new comes in."""
+        now = self._clock()
+        left = [Outgoing(self.ledger.number(now), change, now) for change in left_open(db)]
+        if left:
+            with Transaction(db):
+                for item in left:
+                    rows.write(item)
+        self._left_ended = True
+        self.ledger.committed(item.seq for item in left)
+
+    def _write(self, batch: Batch, *, all_of_it: bool = True) -> None:
+        alerts = [item.seq for _, item in batch.urgent if isinstance(item, Outgoing)]
         try:
+            self._commit_urgent(batch)
             back = self._commit(batch)
         except (sqlite3.Error, OSError, LlamaVidError) as problem:
             self.waiting.settle(batch)
             self._failed(problem)
+            self.ledger.to_tell.reach(max(alerts, default=0))
             return
         self.waiting.settle(back)
-        if self._problem and not back:
+        if self._problem and not back and all_of_it:
             logger.info("the journal in %s is written again", self._file.folder)
             self._problem = ""
+
+    def _commit_urgent(self, batch: Batch) -> None:
+        """Write alerts in a transaction of their own that is synced (https://www.sqlite.org/pragma.html#pragma_synchronous)
+        before anybody is told of them.
+        """
+        if not batch.urgent:
+            return
+        self._ready()
+        db = self._file.db
+        db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for _, row in batch.urgent:
+                self._one(lambda rows, row=row: rows.write(row))  # type: ignore[misc]
+            db.execute("COMMIT")
+        finally:
+            self._file.relax()
+        self._written_at = self._clock()
+        self.ledger.committed(row.seq for _, row in batch.urgent if isinstance(row, Outgoing))
+        batch.urgent = []
 
     def _commit(self, batch: Batch) -> Batch:
         """Write a batch in one transaction. What comes back are pictures whose files could not be written."""

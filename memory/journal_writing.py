@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
+from llama_vid.memory.alert_rows import AlertRows
 from llama_vid.memory.frames import to_ms
 from llama_vid.memory.journal_entries import EntryRows
-from llama_vid.memory.records import Append, Consolidate, Extend, Note, Picture, Row, Tell
+from llama_vid.memory.outbox import Channels, Delivered, Ledger, Outgoing
+from llama_vid.memory.records import Append, Consolidate, Extend, Note, Picture, Row, Tell, Urgent
 
 #: Records of this kind are deleted last.
 ALERT: Final = "alert"
@@ -21,7 +23,7 @@ class Rows:
     Every method raises sqlite3.Error.
     """
 
-    def __init__(self, connection: sqlite3.Connection, model: str | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, model: str | None, ledger: Ledger | None = None) -> None:
         self._db = connection
         self._cameras: dict[str, int] = {}
         row = None
@@ -29,10 +31,21 @@ class Rows:
             connection.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", (model,))
             row = int(self._one("SELECT id FROM models WHERE name = ?", model))
         self.entries = EntryRows(connection, row)
+        self.alerts = AlertRows(connection, Ledger() if ledger is None else ledger)
         self.picture_bytes = int(self._one("SELECT total(bytes) FROM pictures"))
 
-    def write(self, row: Row) -> None:
+    def write(self, row: Row | Urgent) -> None:
         """Write one thing."""
+        match row:
+            case Outgoing():
+                self.alerts.record(self.camera(row.change.event.camera), row)
+                return
+            case Channels():
+                self.alerts.channels(row)
+                return
+            case Delivered():
+                self.alerts.delivered(row)
+                return
         camera = self.camera(row.camera)
         match row:
             case Append():

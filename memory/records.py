@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.outbox import Channels, Delivered, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class ToldSpan:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Something that was said or happened: a transcript line, an alert (`kind` "alert": kept longest), …
+    """Something that was said or happened: a transcript line, … (`kind` "alert" is kept longest; alerts of rules are
+    events, see alert_log.py).
 
     `data` is a JSON object; numbers that JSON does not know (NaN, infinity) are not allowed in it.
     """
@@ -118,4 +120,6 @@ class Picture:
 
 
 #: What waits to be written as a row; `at` (epoch seconds) is when it was queued, by which it ages.
-Row = Append | Extend | Consolidate | Tell | Note
+Row = Append | Extend | Consolidate | Tell | Note | Delivered
+#: What is written at once, synced, before all else.
+Urgent = Outgoing | Channels

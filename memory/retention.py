@@ -25,7 +25,8 @@ _KINDS: Final = (
     ("told", ""),
     ("records", "pinned = 0 AND "),
 )
-_PINNED: Final = (("entries", "pinned = 1 AND "), ("records", "pinned = 1 AND "))
+#: Alerts go last, and what is still to be delivered of them.
+_PINNED: Final = (("entries", "pinned = 1 AND "), ("records", "pinned = 1 AND "), ("events", ""), ("outbox", ""))
 
 
 @dataclass(frozen=True, slots=True)

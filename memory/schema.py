@@ -104,8 +104,43 @@ CREATE TABLE models (
 ALTER TABLE entries ADD COLUMN model INTEGER REFERENCES models (id);
 """
 
+# Alerts: `event` is the id that travels, `seen` the last second that was told of it. The outbox holds their changes as
+# they were, until every channel has them; its numbers are never used again.
+_THIRD: Final = """
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    event TEXT NOT NULL UNIQUE,
+    camera INTEGER NOT NULL REFERENCES cameras (id),
+    rule TEXT NOT NULL,
+    text TEXT NOT NULL,
+    start REAL NOT NULL,
+    end REAL,
+    score REAL NOT NULL,
+    verified INTEGER,
+    frames TEXT NOT NULL,
+    before REAL,
+    seen REAL NOT NULL,
+    written REAL NOT NULL
+);
+CREATE INDEX events_time ON events (camera, start);
+CREATE INDEX events_rule ON events (camera, rule, start);
+CREATE INDEX events_open ON events (camera) WHERE end IS NULL;
+CREATE INDEX events_age ON events (written);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    camera INTEGER NOT NULL REFERENCES cameras (id),
+    change TEXT NOT NULL,
+    written REAL NOT NULL
+);
+CREATE INDEX outbox_age ON outbox (written);
+CREATE TABLE channels (
+    name TEXT PRIMARY KEY,
+    delivered INTEGER NOT NULL
+);
+"""
+
 #: MIGRATIONS[n] brings a database of version n to n + 1.
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
