@@ -1,60 +1,58 @@
 """Alerts on their way through the server: written down first, then told to everybody who listens.
 
-An event is on disk before anybody hears of it, so that whoever was told can look it up whatever happens next. Where no
-disk can be written, it is told all the same: an alert that nobody hears is worth nothing.
+An event is on disk before anybody hears of it, so that whoever was told can look it up whatever happens next. Where the
+disk fails it is told all the same: an alert that nobody hears is worth nothing. MQTT and webhooks do not listen here:
+they read the journal's outbox, which outlives the process (`llama_vid.memory.outbox`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Final
 
 from llama_vid.clients.live import AlertListener
 from llama_vid.memory.alerts import AlertChange
 
+if TYPE_CHECKING:
+    from llama_vid.memory.alert_log import AlertLog
+
 logger = logging.getLogger(__name__)
 
-
-class AlertKeeper(Protocol):
-    """Keeps alerts on disk (`llama_vid.memory.alert_log.AlertLog`)."""
-
-    def record(self, change: AlertChange, written: Callable[[], None]) -> None:
-        """Queue a change; `written` is called, from any thread, when it is on disk or cannot be for now."""
+#: Seconds that an alert waits for its disk: a write takes some 10 ms, and an alert has 1.5 s to arrive.
+PATIENCE_S: Final = 1.0
 
 
 class AlertDesk:
     """Takes what cameras' rules find and tells it, in order. All methods run in the event loop's thread."""
 
-    def __init__(self, keeper: AlertKeeper | None = None) -> None:
-        self._keeper = keeper
+    def __init__(self, log: AlertLog | None = None) -> None:
+        self._log = log
         self._listeners: list[AlertListener] = []
+        self._taken: asyncio.Queue[tuple[AlertChange, int | None]] = (
+            asyncio.Queue()
+        )  # a rule makes two a minute at most
 
     def take(self, change: AlertChange) -> None:
-        """What became of an event: it is told to all listeners once it is on disk."""
+        """What became of an event; it is told by `run` when it is on disk."""
         event = change.event
-        logger.info("Alert %s of camera %s, rule %s: %s", change.type, event.camera, event.rule, event.text)
-        if self._keeper is None:
-            self._tell(change)
-            return
-        loop = asyncio.get_running_loop()
+        logger.info("Camera %s, alert %s: %s (%s)", event.camera, event.rule, change.type, event.text)
+        self._taken.put_nowait((change, self._log.record(change) if self._log is not None else None))
 
-        def written() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
-                loop.call_soon_threadsafe(self._tell, change)
-
-        self._keeper.record(change, written)
+    async def run(self) -> None:
+        """Tells what was taken, until cancelled."""
+        while True:
+            change, number = await self._taken.get()
+            if self._log is not None and number is not None and not await self._log.committed(number, PATIENCE_S):
+                logger.warning("Camera %s: an alert is told before it is on disk", change.event.camera)
+            for listener in list(self._listeners):
+                try:
+                    listener(change)
+                except Exception:  # one listener must not keep an alert from the others
+                    logger.exception("an alert could not be told")
 
     def listen(self, listener: AlertListener) -> Callable[[], None]:
         """Calls `listener(change)` on every change from now on; the returned function ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
-
-    def _tell(self, change: AlertChange) -> None:
-        for listener in list(self._listeners):
-            try:
-                listener(change)
-            except Exception:  # one listener must not keep an alert from the others
-                logger.exception("an alert could not be told")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.llm.answer import Span
+from llama_vid.memory.alerts import AlertEvent
 
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal, Journal
@@ -70,6 +71,18 @@ class History:
             self._desk.camera(name)
             return None
         return await asyncio.to_thread(past.jpeg, seconds)
+
+    async def events(self, name: str, start: float | None, end: float | None, limit: int) -> list[AlertEvent]:
+        """The newest `limit` alert events that share time with [start, end], in time order.
+
+        Raises ProtocolError as `timeline` does.
+        """
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        journal = self._journal
+        found = await asyncio.to_thread(journal.alerts.events, name, first, last, limit) if journal is not None else []
+        if not found and await asyncio.to_thread(self._past, name) is None:
+            self._desk.camera(name)
+        return found
 
     def _past(self, name: str) -> CameraJournal | None:
         """What the journal has of a camera, None for nothing. A name that came from outside is only looked up."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, WebSocket
 
-from llama_vid import routes_cameras, routes_page, routes_whip
+from llama_vid import routes_alerts, routes_cameras, routes_page, routes_whip
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.outbox import PATIENCE_S
@@ -53,7 +53,7 @@ def create_app(
     model cannot be loaded; the server then stays up, never ready.
     """
     stamp = file_stamp(config.file) if config.file is not None else None
-    alerts = AlertDesk()
+    alerts = AlertDesk(journal.alerts if journal is not None else None)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,6 +71,7 @@ def create_app(
                 tasks = [
                     group.create_task(loading.run(), name="model-loader"),
                     group.create_task(watcher, name="config-watcher"),
+                    group.create_task(alerts.run(), name="alert-teller"),
                 ]
                 try:
                     yield
@@ -79,7 +80,7 @@ def create_app(
                         task.cancel()
 
     app = FastAPI(title="LLaMA-VID Live", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for router in (routes_page.router, routes_cameras.router, routes_whip.router):
+    for router in (routes_page.router, routes_cameras.router, routes_alerts.router, routes_whip.router):
         app.include_router(router)
 
     @app.websocket("/ws")

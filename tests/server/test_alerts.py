@@ -72,3 +72,41 @@ def test_changed_rules_reach_the_camera_that_goes_on_watching(tmp_path: Path) ->
         write(path, head + "  a: {url: 'rtsp://127.0.0.1:9/a', fps: 2, alerts: [{name: cat, when: a cat}]}\n")
         until(lambda: len(server.model.sessions["a"]) == 2, "the camera opened anew")
         assert [rule.name for rule in server.model.session("a").rules] == ["cat"]
+
+
+async def test_events_are_on_disk_before_they_are_told_and_are_there_after_a_restart(tmp_path: Path) -> None:
+    with running_server(memory=tmp_path) as server:
+        async with Client.connect(server.url) as client:
+            session = server.model.session("front")
+            session.alert(AlertChange("new", EVENT, 7.0))
+            await heard(client, 1)
+            assert server.journal is not None
+            assert [event.id for event in server.journal.alerts.open_events("front")] == ["evt_1"]
+            session.alert(AlertChange("new", replace(EVENT, id="evt_2", rule="dog", start=20.0, verified=True), 21.0))
+            await heard(client, 1)
+        found = server.http.get("/api/cameras/front/events").json()["events"]
+        assert [event["id"] for event in found] == ["evt_1", "evt_2"]
+        assert found[0]["frame_urls"][0] == "/api/cameras/front/frames/6.jpg"
+        assert [e["id"] for e in server.http.get("/api/cameras/front/events?from=15&to=30").json()["events"]] != []
+        assert server.http.get("/api/cameras/front/events?limit=1").json()["events"][0]["id"] == "evt_2"
+        assert server.http.get("/api/cameras/back/events").json() == {"events": []}
+    with running_server(memory=tmp_path, cameras={}) as server:
+        again = server.http.get("/api/cameras/front/events").json()["events"]
+        assert [event["id"] for event in again] == ["evt_1", "evt_2"]
+        assert all(event["end"] is not None for event in again), "what was left open ended with the process"
+
+
+def test_bad_questions_for_events_are_refused(server: RunningServer) -> None:
+    assert server.http.get("/api/cameras/nobody/events").status_code == 404
+    assert server.http.get("/api/cameras/front/events?from=5&to=1").json()["error"]["param"] == "to"
+    assert server.http.get("/api/cameras/front/events?from=nan").status_code in (400, 422)
+    assert server.http.get("/api/cameras/front/events?limit=0").status_code in (400, 422)
+    assert server.http.put("/api/cameras/front/alerts", json={"paused": "maybe"}).status_code in (400, 422)
+
+
+def test_alerts_are_paused_and_go_on(server: RunningServer) -> None:
+    assert server.http.get("/api/cameras/front/alerts").json() == {"rules": [], "paused": False}
+    assert server.http.put("/api/cameras/front/alerts", json={"paused": True}).json()["paused"] is True
+    assert server.model.session("front").paused
+    server.http.put("/api/cameras/front/alerts", json={"paused": False})
+    assert not server.model.session("front").paused
