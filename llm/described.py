@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
+from torch import Tensor
 
-from llama_vid.llm.evidence import Finder
+from llama_vid.llm import naming
+from llama_vid.llm.candidates import candidates
+from llama_vid.llm.evidence import UNCLEAR, Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.session import embed_segments
+from llama_vid.llm.wanted import wanted
 from llama_vid.llm.words import first_sentence
 
 EVIDENCE: Final = 8  # frames in an evidence block
@@ -31,6 +35,12 @@ def what(find: Finder, inquiry: Inquiry, under_way: Callable[[], int]) -> Iterat
     z = find.scores(entries, asked.subject or asked.text)
     yield ""
     at_once = under_way()
+    if (sort := wanted(asked, candidates())) is not None:
+        named = yield from naming.named(find, inquiry, sort, z, remembered=at_once > CROWD)
+        if named:
+            yield named
+            yield from _shown(find, inquiry, z)
+            return
     count = max(2, EVIDENCE if at_once <= 2 else READ_AT_ONCE // at_once)
     best = sorted(z.topk(min(count, len(entries))).indices.tolist())
     if at_once > CROWD:
@@ -54,6 +64,17 @@ def what(find: Finder, inquiry: Inquiry, under_way: Callable[[], int]) -> Iterat
         yield piece
     if silent and not inquiry.cancel():
         yield "I cannot tell."
-    # Plain sentences beside a generated answer: the language model has had its word, and they cost nothing.
-    found = find.events(entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
+    yield from _shown(find, inquiry, z)
+
+
+def _shown(find: Finder, inquiry: Inquiry, z: Tensor) -> Iterator[str]:
+    """The frames that an answer rests on become its evidence, and the best of them is described.
+
+    By plain sentences: the language model has had its word, and they cost nothing.
+    """
+    found = find.events(inquiry.entries, z, float(z.max()) - NEAR_BEST)[:SHOWN]
     yield from find.ground(inquiry, found, z, plain=True)
+    if inquiry.evidence and not inquiry.cancel():
+        best = max(inquiry.evidence, key=lambda item: item.score)
+        if best.caption != UNCLEAR:
+            yield f" At {inquiry.stretch(best.start, best.end)}: {best.caption}"

@@ -12,6 +12,7 @@ from typing import Final
 
 from torch import Tensor
 
+from llama_vid.llm.candidates import candidates
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.subjects import AUXILIARY
@@ -19,6 +20,8 @@ from llama_vid.llm.subjects import AUXILIARY
 #: p(there) below which a question is denied: where, on even-numbered clips, what is missing of 80 in 100 denied and
 #: what is over 10 in 100 denied falsely is least together.
 DENIED_BELOW: Final = 0.4
+#: Familiar things of a kind that make the kind familiar.
+FEW: Final = 2
 _DETERMINED: Final = re.compile(r"\b(?P<does>(?:do|does|did) )?(?:the|his|her|its|their|this|that) (?P<rest>\w.*)$")
 _COUNTED: Final = re.compile(rf"^how many (?!{AUXILIARY}\b|of\b)(\w+)(?: \w+){{0,3}}$")
 _WHO: Final = re.compile(rf"^(?:who|which \w+|where) {AUXILIARY} (?:they |he |she |people )?(\w+ing)\b")
@@ -29,7 +32,8 @@ _NO_THING: Final = frozenset(
         r"\w+",
         "video clip film movie scene picture image camera footage recording start beginning end middle weather season "
         "background foreground front back top bottom left right side colour color name title first last same other one "
-        "screen place sky air ground floor",
+        "screen place sky air ground floor hand hands face head arm arms leg legs foot feet finger fingers eye eyes "
+        "mouth",
     )
 )
 #: Words that end a noun phrase.
@@ -74,9 +78,9 @@ def absent(find: Finder, inquiry: Inquiry, look: Callable[[Sequence[float]], Ten
     `look` gives the regions of frames (`Watched.regions` unless given).
     """
     thing = presupposed(inquiry.question.text)
-    if not thing:
-        return ""
     doing = thing.endswith("ing") and " " not in thing
+    if not thing or not (doing or _familiar(thing.split()[-1])):
+        return ""  # whoever has hardly met a thing cannot tell that it is missing
     asked = f"Is someone {thing}?" if doing else f"Is there {thing} in the video?"
     text = f"someone {thing}" if doing else thing
     z = find.scores(inquiry.entries, text)
@@ -84,6 +88,13 @@ def absent(find: Finder, inquiry: Inquiry, look: Callable[[Sequence[float]], Ten
     if find.calibration.probability(*find.weighed(inquiry.entries, z, asked), closer) >= DENIED_BELOW:
         return ""
     return f"I have not seen {'anyone ' if doing else ''}{thing}."
+
+
+def _familiar(noun: str) -> bool:
+    """Whether training captions name a thing often, or several of its kind."""
+    known = candidates()
+    kind = [each for each in known.of_kind(noun) if each.split()[-1] in known.met]
+    return noun in known.met or len(kind) >= FEW
 
 
 def singular(noun: str) -> str:

@@ -1,0 +1,160 @@
+"""Open questions whose sort of answer is known: the candidate on which pictures and language model agree.
+
+A small language model that has seen few photos says what it was trained to say. Where a question wants an animal, a
+colour, a place or a doing (`wanted.py`), all that there are (`candidates.py`) are compared by the pictures; of those
+that fit best each is weighed as in multiple choice (`choosing.py`): how well the statement that it makes true fits the
+frames, how likely the language model finds it behind the tokens, and less how likely without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from llama_vid.llm.candidates import bases
+from llama_vid.llm.evidence import READ, Finder
+from llama_vid.llm.inquiry import Inquiry
+from llama_vid.llm.layout import Segment, mark_text
+from llama_vid.llm.likelihood import likelihoods
+from llama_vid.llm.prompts import answer_target, question_suffix, shortened
+from llama_vid.llm.session import embed_segments
+from llama_vid.llm.wanted import Wanted
+from llama_vid.memory.entry import MemoryEntry
+from llama_vid.tokenizer.pair import TokenPair
+
+ENCODED_AT_ONCE: Final = 32  # texts that the text tower reads between two steps
+ANY: Final = frozenset(("thing", "object"))  # sorts of which all things are; what the question names is none of them
+SAID: Final = 2.0  # z-scores by which a candidate is nearer that the sentence names
+NEAREST: Final = 16  # candidates that the language model weighs: those that the pictures fit best
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What each part of a candidate's worth counts. Fitted on even-numbered clips."""
+
+    thing: float = 0.3
+    statement: float = 0.6
+    tokens: float = 1.5
+    blind: float = 0.6
+    told: float = 1.0
+    least: float = 0.0
+
+    def worth(self, parts: Parts) -> Tensor:
+        """The worth (K,) of each candidate."""
+        seen = self.thing * parts.thing + self.statement * parts.statement
+        return seen + self.tokens * (parts.tokens - self.blind * parts.blind) + self.told * parts.told
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What speaks for each of K `candidates`, (K,) each: image-text scores of the candidate alone and of its statement,
+    its mean log-probability behind the tokens and without them, and whether the sentence that the best frame matches
+    names it (1 or 0)."""
+
+    candidates: tuple[str, ...]
+    thing: Tensor
+    statement: Tensor
+    tokens: Tensor
+    blind: Tensor
+    told: Tensor
+
+    @property
+    def seen(self) -> Tensor:
+        """The better of the two image-text scores."""
+        return torch.maximum(self.thing, self.statement)
+
+
+WEIGHTS: Final = Weights()
+
+
+def named(
+    find: Finder, inquiry: Inquiry, wanted: Wanted, z: Tensor, *, remembered: bool = False, weights: Weights = WEIGHTS
+) -> Generator[str, None, str]:
+    """The answer in words, by the frames that match best (`z`, (N,)); "" where no candidate stands out.
+
+    Frames are read again under what is asked about unless they are to be taken as `remembered`. Yields "" in between.
+    """
+    entries = shown(inquiry.entries, z)
+    if remembered:
+        pairs: Sequence[TokenPair] = [entry.pair for entry in entries]
+    else:
+        pairs = inquiry.watched.reread([entry.start for entry in entries], inquiry.question.subject)
+    yield ""
+    sentence = find.plain(inquiry.entries[int(z.argmax())])
+    work = parts(find, inquiry.question.text, wanted, entries, pairs, sentence=sentence)
+    while not inquiry.cancel():
+        try:
+            next(work)
+        except StopIteration as end:
+            found: Parts = end.value
+            best = int(weights.worth(found).argmax())
+            return answered(found.candidates[best]) if float(found.seen[best]) >= weights.least else ""
+        yield ""
+    return ""
+
+
+def parts(
+    find: Finder,
+    question: str,
+    wanted: Wanted,
+    entries: Sequence[MemoryEntry],
+    pairs: Sequence[TokenPair],
+    *,
+    nearest: int = NEAREST,
+    sentence: str = "",
+) -> Generator[None, None, Parts]:
+    """What speaks for the candidates that fit the pictures of `entries` best, or that a `sentence` about them names;
+    yields between steps. `pairs` are what the language model reads.
+    """
+    images = torch.stack([entry.embedding for entry in entries]).float().cpu()
+    asked = set(re.findall(r"[a-z-]+", question.lower())) if wanted.sort in ANY else set()
+    listed = tuple(text for text in wanted.candidates if text.split()[-1] not in asked)
+    alone = yield from _scored(find, listed, images)
+    said = torch.tensor([float(names(sentence, text, wanted.sort)) for text in listed])
+    kept = sorted((alone + SAID * said).topk(min(nearest, len(alone))).indices.tolist())
+    texts = tuple(listed[index] for index in kept)
+    stated = yield from _scored(find, [wanted.stated(text) for text in texts], images)
+    model = find.language
+    suffix = question_suffix(shortened(question, model.tokenize))
+    targets = [answer_target(answered(text)) for text in texts]
+    segments: list[Segment] = [mark_text(0.0), *pairs]
+    prompt = torch.cat([embed_segments(model, segments), model.embed_text(suffix)])
+    seen = torch.tensor([found.mean for found in likelihoods(model, prompt, targets)])
+    yield
+    blind = torch.tensor([found.mean for found in likelihoods(model, model.embed_text(suffix.lstrip("\n")), targets)])
+    return Parts(texts, alone[kept], stated, seen, blind, said[kept])
+
+
+def _scored(find: Finder, texts: Sequence[str], images: Tensor) -> Generator[None, None, Tensor]:
+    """The mean z-score (K,) of each text over the images (N, E)."""
+    found = []
+    for at in range(0, len(texts), ENCODED_AT_ONCE):
+        found.append(find.scorer.each(texts[at : at + ENCODED_AT_ONCE], images).mean(0))
+        yield
+    return torch.cat(found)
+
+
+def names(sentence: str, candidate: str, sort: str) -> bool:
+    """Whether a sentence names a candidate: by its last word, a doing by its first. Where anything may be the answer,
+    what a sentence happens to name says nothing.
+    """
+    if sort in ANY:
+        return False
+    word = candidate.split()[0 if sort == "doing" else -1].lower()
+    forms = set(bases(word))
+    return any(forms & set(bases(said)) for said in re.findall(r"[a-z-]+", sentence.lower()))
+
+
+def shown(entries: Sequence[MemoryEntry], z: Tensor) -> list[MemoryEntry]:
+    """The entries whose pictures count: those that match best what is asked about, in time order."""
+    return [entries[index] for index in sorted(z.topk(min(READ, len(entries))).indices.tolist())]
+
+
+def answered(candidate: str) -> str:
+    """A candidate as an answer: "a dog" -> "A dog."."""
+    return f"{candidate[:1].upper()}{candidate[1:]}."
