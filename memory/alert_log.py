@@ -103,6 +103,11 @@ class AlertLog:
         await self._ledger.to_tell.beyond(after)
 
     @property
+    def at_hand(self) -> int:
+        """The highest number that is there to deliver; read it before `undelivered`, and wait for `more` than it."""
+        return self._ledger.to_tell.last
+
+    @property
     def last(self) -> int:
         """The number of the last change that was recorded."""
         return self._ledger.last

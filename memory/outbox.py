@@ -128,9 +128,10 @@ class Ledger:
             return self._last
 
     def passed(self, number: int) -> None:
-        """Numbers up to this one were given before."""
+        """Numbers up to this one were given before, and are on disk."""
         with self._lock:
             self._last = max(self._last, number)
+        self.committed([number])
 
     def done(self, channel: str) -> int:
         """How far a channel said it is, since the start of the process; 0 for not at all."""
