@@ -27,15 +27,14 @@ from training.wordnet import WordNet
 LEAST, LEAST_COLOUR, LEAST_KIND = 4, 25, 8
 #: How often a noun must be met in captions for pictures to tell that it is missing.
 MET: Final = 40
-#: How often a noun must be met, in captions or in WordNet's texts, to count as common.
-COMMON: Final = 1
 PLACES, PEOPLE, DOINGS, OBJECTS, THINGS, KIND = 240, 80, 300, 30, 400, 60
-#: With fewer common nouns of a kind than that, those that are only named are taken as well.
-FEW: Final = 16
-#: A kind of more nouns than that is no kind: they are things.
+#: A kind of fewer nouns than that answers no question.
+FEW: Final = 4
+#: A kind of more nouns than that, of those in captions, is no kind: they are things.
 MOST: Final = 400
-#: Under these is what can be seen.
-SEEN: Final = ("physical entity", "sport", "game", "color", "weather")
+#: Under these is what can be seen: their first meaning, of the last ones the first two (what one eats, and solid food).
+SEEN: Final = ("object", "sport", "game", "color", "weather")
+SEEN_TWICE: Final = ("food", "beverage", "material")
 _DETERMINED: Final = frozenset("a an the his her their its this some two three four several many".split())  # noqa: SIM905
 _SMALL: Final = frozenset(
     """in on at with of from to into onto over under by near behind beside between through along across around down up
@@ -185,10 +184,6 @@ def made(captions: Iterable[str], net: WordNet, named: Iterable[str]) -> dict[st
         and not above & {counted.person, counted.body}
     ]
     things = things[:THINGS]
-    extra = [noun for name in named if (noun := name.lower()) not in things and len(noun.split()) < 3]
-    things += [
-        noun for noun in extra if net.senses(noun) and not counted.kinds_of(noun) & {counted.animal, counted.person}
-    ]
     objects = {
         verb: list(map(counted.usual, found))
         for verb, counts in sorted(counted.objects.items())
@@ -212,37 +207,44 @@ def _often(counts: Counter[str], most: int, least: int = LEAST) -> list[str]:
 
 
 def _nouns(counted: Counted, net: WordNet, named: Iterable[str]) -> dict[str, int]:
-    """How often each noun that can be seen is met; 0 for one that is only named."""
-    kept: dict[str, int] = {}
-    roots = {sense for root in SEEN for sense in net.senses(root)[:1]}
-    extra = {name.lower() for name in named}
-    for noun in sorted({*counted.nouns, *net.met, *extra}):
-        if len(noun) < 3:
-            continue
-        met = [count for count in (counted.nouns[noun], net.uses(noun)) if count >= COMMON]
-        if (met or noun in extra) and any(net.above(sense) & roots for sense in net.usual(noun)):
-            kept[noun] = sum(met)
-    return kept
+    """How often each noun that can be seen is met in captions; 0 for one that is only among the names.
+
+    WordNet's own nouns are left out where neither has them: they are mostly senses that nobody means.
+    """
+    roots = _roots(net)
+    wanted = {noun for noun in {*counted.nouns, *(name.lower() for name in named)} if len(noun) > 2}
+    return {
+        noun: counted.nouns[noun]
+        for noun in sorted(wanted)
+        if any(net.above(sense) & roots for sense in net.usual(noun))
+    }
+
+
+def _roots(net: WordNet) -> set[int]:
+    """The meanings under which is what can be seen."""
+    once = {sense for root in SEEN for sense in net.senses(root)[:1]}
+    return once | {sense for root in SEEN_TWICE for sense in net.senses(root)[:2]}
 
 
 def _kinds(counted: Counted, nouns: dict[str, int], net: WordNet) -> dict[str, list[str]]:
-    """Common nouns by the words for what they are kinds of, commonest first; kinds of fewer than four are left out."""
+    """Nouns by the words for what they are kinds of, the commonest first; kinds of too few or too many are left out."""
     below: defaultdict[str, defaultdict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    roots = {sense for root in SEEN for sense in net.senses(root)[:1]}
+    roots = _roots(net)
     for noun in nouns:
         for sense in net.usual(noun):
             for up in net.above(sense) - {sense}:
                 for word in net.synsets[up].words if net.above(up) & roots else ():
-                    below[word][up].add(noun)
+                    if up in net.senses(word)[:2]:
+                        below[word][up].add(noun)
     out = {}
     for word, senses in sorted(below.items()):
         every = set().union(*senses.values()) - {word}
-        common = {noun for noun in every if nouns[noun]}
-        if len(every) >= 4 and len(common) <= MOST and net.uses(word) + counted.nouns[word] >= LEAST_KIND:
-            taken = common if len(common) >= FEW else every
-            ranked = [sorted(found & taken, key=lambda noun: (-nouns[noun], noun)) for found in senses.values()]
+        often = net.uses(word) + counted.nouns[word] >= (LEAST_KIND if " " not in word else 1)
+        met = sum(nouns[noun] > 0 for noun in every)
+        if len(every) >= FEW and met <= MOST and often and word not in counted.colours:
+            ranked = [sorted(found, key=lambda noun: (-nouns[noun], noun)) for found in senses.values()]
             # Of several meanings (an instrument: a device, or one of music) each has its turn.
-            turns = dict.fromkeys(noun for turn in zip_longest(*ranked) for noun in turn if noun)
+            turns = dict.fromkeys(noun for turn in zip_longest(*ranked) for noun in turn if noun and noun != word)
             out[word] = list(map(counted.with_article, list(turns)[:KIND]))
     return out
 
