@@ -19,7 +19,7 @@ from llama_vid.llm.subjects import AUXILIARY
 
 #: p(there) below which a question is denied: where, on even-numbered clips, what is missing of 80 in 100 denied and
 #: what is over 10 in 100 denied falsely is least together.
-DENIED_BELOW: Final = 0.4
+DENIED_BELOW: Final = 0.35
 #: Familiar things of a kind that make the kind familiar.
 FEW: Final = 2
 _DETERMINED: Final = re.compile(r"\b(?P<does>(?:do|does|did) )?(?:the|his|her|its|their|this|that) (?P<rest>\w.*)$")
