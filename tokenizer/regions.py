@@ -40,10 +40,24 @@ def region_embeddings(tower: ImageTower, patches: Tensor) -> Tensor | None:
     places = blocks(patches.shape[1])
     if not isinstance(heads, ImageHeads) or places is None:
         return None
-    count, size = places.shape
+    count = len(places)
+    found = _pooled(heads, patches, places)
+    return found.view(len(patches), count, -1)
+
+
+def chosen_region(tower: ImageTower, patches: Tensor, places: Tensor) -> Tensor:
+    """The unit-length embeddings (B, E), on the CPU, of one region of frames (B, P, C): the patches numbered `places`
+    (n,). Only for a tower that has regions.
+    """
+    heads: ImageHeads = tower.clip.visual.head  # type: ignore[assignment, union-attr]
+    return _pooled(heads, patches, places[None])
+
+
+def _pooled(heads: ImageHeads, patches: Tensor, places: Tensor) -> Tensor:
+    """The embeddings (B · R, E) of regions, each the patches of a row of `places` (R, n)."""
     places = places.to(patches.device)
-    parts = patches[:, places].reshape(-1, size, patches.shape[2])
+    parts = patches[:, places].reshape(-1, places.shape[1], patches.shape[2])
     keep = places.repeat(len(patches), 1)
     with torch.inference_mode():
         joined = torch.cat([member(parts, keep) for member in heads.members], -1)
-        return F.normalize(joined.float(), dim=-1).view(len(patches), count, -1).cpu()
+        return F.normalize(joined.float(), dim=-1).cpu()

@@ -26,6 +26,8 @@ KEPT: Final = 256  # texts whose embeddings are kept: rules and questions repeat
 #: the clips' questions and 256 COCO photos (from phrase to phrase they differ by 0.16 and 0.08).
 REGION_MEAN, REGION_DEVIATION = 0.93, 0.84
 KNOWN: Final = 4096  # texts of `each` that are kept: 2 kB each
+BELOW: Final = 0.16  # of a normal distribution, what lies more than a deviation below the middle
+LEAST_SPREAD: Final = 0.2
 SCALE, SHIFT = 1.7, 2.2  # default logistic from z to a probability: z = 2.2 is even odds
 
 
@@ -109,6 +111,14 @@ class SceneScorer:
             embeddings = F.normalize(flat.view(len(phrases), len(templates), -1).mean(1), dim=-1).cpu()
             scores = embeddings @ self._background.cpu().T
         return Query(text, tuple(phrases), embeddings, scores.mean(1), scores.std(1).clamp(min=1e-4))
+
+    def spread(self, query: Query) -> tuple[float, float]:
+        """What a query scores (its best phrase) in ordinary photos that do not show it: the median over the background,
+        and the deviation below it. Photos that do show it, many for some texts, move neither much.
+        """
+        z = self.score(query, self._background.cpu())
+        middle, low = float(z.median()), float(z.quantile(BELOW))
+        return middle, max(middle - low, LEAST_SPREAD)
 
     @staticmethod
     def score(query: Query, images: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from llama_vid.errors import BundleError
 from llama_vid.tokenizer.change import luma_grid
+from llama_vid.tokenizer.classes import PhotoClasses
 from llama_vid.tokenizer.engine import TrunkEngine, best_engine
 from llama_vid.tokenizer.head import ImageHeads, TextHeads
 from llama_vid.tokenizer.parts import Part
@@ -70,6 +71,8 @@ class ImageTower(nn.Module):
         self.size = size
         self._bfloat16 = False
         self._engine: TrunkEngine | None = None
+        self._classes: PhotoClasses | None = None
+        self._classes_known = False
         self._tokenize = tokenize
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255.0, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255.0, persistent=False)
@@ -102,6 +105,13 @@ class ImageTower(nn.Module):
         if self._engine is None:
             self._engine = best_engine(trunk, size=self.size, bfloat16=self._bfloat16)
         return self._engine
+
+    @property
+    def classes(self) -> PhotoClasses | None:
+        """The trunk's own classifier, loaded when first asked for; None where the tower has none."""
+        if not self._classes_known:
+            self._classes, self._classes_known = PhotoClasses.of(self), True
+        return self._classes
 
     def _apply(self, *arguments: Any, **options: Any) -> Self:
         self._engine = None  # the weights move or change

@@ -1,57 +1,174 @@
-"""How likely each rule is satisfied in a frame: a camera's texts against the frame and its regions, in one product."""
+"""How likely each rule is satisfied in a frame: a camera's texts against the frame and its regions, in one product.
+
+Three things are seen in a frame, each in units of what ordinary photos show: how well the whole picture matches a text,
+how well its best region does, and how likely the tower's own classifier finds one of the things that the text means
+(`tokenizer/classes.py`). A logistic regression makes a probability of them: even odds are where false alerts
+and missed ones are about as many. What a rule names under `unless` must match less well than what it looks for.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from llama_vid.llm.calibration import logistic
+from llama_vid.llm.rules.places import Places, places_of
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
-from llama_vid.tokenizer.regions import region_embeddings
-from llama_vid.tokenizer.scoring import SceneScorer
+from llama_vid.tokenizer.regions import chosen_region, region_embeddings
+from llama_vid.tokenizer.scoring import Query, SceneScorer
 from llama_vid.tokenizer.seen import Seen
 from llama_vid.tokenizer.tower import ImageTower
 
+#: The weights of the three, and the log odds of none: fitted on even-numbered clips (docs/training-log.md).
+FRAME, REGION, CLASS, BIAS = 0.46, 0.59, 0.56, -0.73
+#: How well an ordinary photo's best region, and a single one, matches a text, in deviations of whole photos: mean and
+#: deviation over 600 COCO photos and 60 everyday things.
+BEST_OF_NINE, ONE_ALONE = (1.13, 0.93), (0.10, 1.05)
+#: The chance of a text's classes below which nothing is told apart, and what stands in where a text means none.
+FLOOR, UNKNOWN = 1e-3, 0.01
+#: Log odds by which one deviation more of what a rule looks for than of its `unless` counts.
+AGAINST: Final = 2.0
 #: The z-score below which no plain sentence fits a picture well enough to be told.
 FITS: Final = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A text of a rule: its phrases' columns, what ordinary photos score, and the classes that it means."""
+
+    columns: slice
+    mean: float
+    deviation: float
+    classes: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A rule that looks at pictures: its number, its texts (`when` first), and where it looks."""
+
+    number: int
+    rule: Rule
+    texts: tuple[_Text, ...]
+    places: Places | None
+
+
 class RuleScorer:
-    """Rules' probabilities of frames. Still frames cost nothing: they have what the last one had."""
+    """Rules' probabilities of frames, for one camera. Still frames cost nothing: they have what the last one had."""
 
     def __init__(self, scorer: SceneScorer, tower: ImageTower) -> None:
         self._scorer, self._tower = scorer, tower
-        self._rules: tuple[Rule, ...] = ()
+        self._prepared: tuple[_Prepared, ...] = ()
+        self._count = 0
+        self._phrases: Tensor | None = None  # (E, K) of all texts, each less its background mean, by its deviation
+        self._means: Tensor | None = None
+        self._view: Seen | None = None  # the last frame that was new
         self._last: list[float] | None = None
 
     def prepare(self, rules: Sequence[Rule]) -> None:
-        """Embed the rules' texts."""
-        self._rules, self._last = tuple(rules), None
-
-    def score(self, seen: Seen) -> list[float]:
-        """The probability of every rule in a frame."""
-        if seen.patches is None and self._last is not None:
-            return self._last
-        regions: Tensor | None = None
-        if seen.patches is not None:
-            regions = region_embeddings(self._tower, seen.patches[None])
-        found = []
-        for rule in self._rules:
+        """Embed the rules' texts: milliseconds a text, some seconds more for the first one of a model."""
+        queries: list[Query] = []
+        found: list[_Prepared] = []
+        at = 0
+        for number, rule in enumerate(rules):
             if not rule.when:
-                found.append(0.0)
                 continue
-            query = self._scorer.query(rule.when)
-            z = float(self._scorer.score(query, seen.embedding[None].float().cpu()))
-            if regions is not None:
-                z = max(z, float(self._scorer.score_regions(query, regions)))
-            found.append(logistic(1.7 * (z - 1.8)))
-        self._last = found
-        return found
+            texts = []
+            for text in (rule.when, *rule.unless):
+                query = self._scorer.query(text)
+                mean, deviation = self._scorer.spread(query)
+                columns = slice(at, at + len(query.phrases))
+                texts.append(_Text(columns, mean, deviation, self._meant(query)))
+                queries.append(query)
+                at += len(query.phrases)
+            places = places_of(rule.zone, self._tower.patches) if rule.zone is not None else None
+            found.append(_Prepared(number, rule, tuple(texts), places))
+        self._prepared, self._count, self._last = tuple(found), len(rules), None
+        if queries:
+            deviation_ = torch.cat([query.deviation for query in queries])
+            self._phrases = (torch.cat([query.embeddings for query in queries]) / deviation_[:, None]).T.contiguous()
+            self._means = torch.cat([query.mean for query in queries]) / deviation_
+
+    def score(self, seen: Seen) -> Sequence[float]:
+        """The probability of every rule in a frame; 0 of those that only listen."""
+        if seen.patches is not None:
+            self._view = replace(seen, patches=seen.patches.clone())
+        elif self._last is not None:
+            return self._last
+        self._last = self._scored(self._view if seen.patches is None and self._view is not None else seen)
+        return self._last
 
     def told(self, rule: Rule, seen: Seen) -> str:
         """The rule's words, and the plain sentence that the picture matches best, if it matches well."""
         text, z = self._scorer.told(seen.embedding)
         return seen_text(rule, text if z >= FITS else "")
+
+    def _scored(self, seen: Seen) -> list[float]:
+        odds = [-math.inf] * self._count
+        if self._phrases is None or self._means is None or not self._prepared:
+            return [0.0] * self._count
+        rows = [seen.embedding[None].float().cpu()]
+        patches = seen.patches[None] if seen.patches is not None else None
+        regions = region_embeddings(self._tower, patches) if patches is not None else None
+        count = 0
+        if regions is not None and patches is not None:
+            count = regions.shape[1]
+            rows.append(regions[0])
+            for each in self._prepared:
+                if each.places is not None and each.places.block is not None:
+                    rows.append(chosen_region(self._tower, patches, each.places.block))
+        z = torch.cat(rows) @ self._phrases - self._means
+        own = 1 + count  # the row of the next zone's own region
+        whole = self._chances(patches, None)
+        for each in self._prepared:
+            chances = whole
+            if each.places is None or regions is None:
+                parts = [(z[:1], FRAME, (0.0, 1.0)), (z[1 : 1 + count], REGION, BEST_OF_NINE)]
+            else:
+                # Outside of the zone nothing counts: its best region stands for the frame, too.
+                chances = self._chances(patches, each.places.patches)
+                inside = z[[1 + number for number in each.places.regions]]
+                if each.places.block is not None:
+                    inside, own = z[own : own + 1], own + 1
+                parts = [(inside, FRAME + REGION, _expected(len(inside)))]
+            shown = [_shown(text, parts, chances) for text in each.texts]
+            against = [AGAINST * (shown[0] - other) for other in shown[1:]]
+            odds[each.number] = min([shown[0] + BIAS, *against])
+        return [logistic(value) if value > -math.inf else 0.0 for value in odds]
+
+    def _meant(self, query: Query) -> Tensor | None:
+        """The classes (1000,) that a text means, as weights; None where it means none."""
+        known = self._tower.classes
+        if known is None:
+            return None
+        meant = known.meant(query.embeddings)
+        return meant.float() if bool(meant.any()) else None
+
+    def _chances(self, patches: Tensor | None, inside: Tensor | None) -> Tensor | None:
+        classes = self._tower.classes
+        if classes is None or patches is None:
+            return None
+        return classes.chances(patches if inside is None else patches[:, inside])[0]
+
+
+def _shown(text: _Text, parts: Sequence[tuple[Tensor, float, tuple[float, float]]], chances: Tensor | None) -> float:
+    """How much a frame shows of a text, in log odds without the bias."""
+    total = 0.0
+    for rows, weight, (mean, deviation) in parts:
+        if len(rows):
+            best = (float(rows[:, text.columns].max()) - text.mean) / text.deviation
+            total += weight * (best - mean) / deviation
+    chance = UNKNOWN if chances is None or text.classes is None else float(chances @ text.classes)
+    return total + CLASS * math.log(FLOOR + chance)
+
+
+def _expected(regions: int) -> tuple[float, float]:
+    """What the best of so many regions of an ordinary photo scores: mean and deviation."""
+    share = math.log(max(1, regions)) / math.log(9)
+    mean, deviation = (one + share * (nine - one) for one, nine in zip(ONE_ALONE, BEST_OF_NINE, strict=True))
+    return mean, deviation

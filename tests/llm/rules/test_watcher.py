@@ -1,4 +1,4 @@
-"""A camera's rules at work: one open event each, what its changes say, pauses, schedules, new settings, second looks."""
+"""A camera's rules at work: one open event each, its changes, pauses, schedules, new settings, second looks."""
 
 from __future__ import annotations
 
