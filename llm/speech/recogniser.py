@@ -22,6 +22,8 @@ from llama_vid.stream.audio import RATE, AudioBlock, Samples
 
 #: Words that end so close to the end of the sound may be cut in half: they wait for the next recognition.
 EDGE_S: Final = 0.15
+#: The same where each word is recognised once: the last word of a window is hardly longer.
+_CUT_S: Final = 0.6
 #: Words that two recognitions in a row did not agree on are committed as they are once they are so old.
 PATIENCE_S: Final = 6.0
 #: What is kept of the sound while nobody speaks: the onset of a word is noticed a little late.
@@ -57,6 +59,7 @@ class Recogniser:
         self._heard_until = 0.0
         self._agreement = Agreement()
         self._doubt = Doubt()
+        self._effort = EFFORTS[0]
         self._said: list[Word] = []
         self._shown: tuple[Word, ...] = ()
         self._begun = False
@@ -103,6 +106,7 @@ class Recogniser:
     def recognise(self, effort: Effort = EFFORTS[0]) -> list[CaptionEvent]:
         """Recognise the window once more; gives what that makes final, and the partial caption where it changed."""
         events, self._pending = self._pending, []
+        self._effort = effort
         if not self._begun or not len(self._window):
             return events
         voices = find_voices(self._window, self._start)
@@ -126,7 +130,7 @@ class Recogniser:
             final: tuple[Word, ...] = ()
             voices = find_voices(self._window, self._start)
             if self.unheard_s > 0.1 and voices and voices[-1].end > self._heard_until:
-                final = self._agree(voices, EFFORTS[0], over=True)
+                final = self._agree(voices, self._effort, over=True)
             final += self._agreement.settle()
             events += self._tell(final, ())
         self._begun = False
@@ -145,11 +149,12 @@ class Recogniser:
         self.passes += 1
         words = [word for word in heard.words if is_voiced(word.start, word.end, voices)]
         self.left_out += heard.left_out + len(heard.words) - len(words)
-        everything = over or not effort.partials
+        # Without a second recognition, only what may be cut in half waits for the next one.
+        settled = self.end if over else self.end - (PATIENCE_S if effort.partials else _CUT_S)
         final = self._agreement.insert(
             words,
             edge=self.end - EDGE_S,
-            settled=self.end if everything else self.end - PATIENCE_S,
+            settled=settled,
         )
         kept = cut_repeats(self._agreement.tail, self._said[-24:] + list(final))
         self.left_out += len(self._agreement.tail) - len(kept)
