@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands import caption, configuration, doctor, live, models, video, work
+from llama_vid.commands import caption, configuration, doctor, live, models, rules, video, work
 from llama_vid.commands.failure import report_failure, report_unexpected
 from llama_vid.errors import LlamaVidError
 
@@ -29,6 +29,8 @@ app.command("ask")(video.ask)
 app.command("timeline")(video.timeline)
 app.command("search")(video.search)
 app.command("caption")(caption.caption)
+app.command("replay")(rules.replay)
+app.add_typer(rules.app, name="rules")
 app.command("serve")(live.serve)
 app.command("demo")(live.demo)
 app.add_typer(models.app, name="models")

@@ -9,7 +9,7 @@ import ssl
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -21,11 +21,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from llama_vid.errors import ConfigError
 from llama_vid.settings import CameraSettings, Config, ServerSettings
 
-__all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "check_memory", "load_config"]
+__all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "check_memory", "load_config", "load_section"]
 
 logger = logging.getLogger(__name__)
 
 Loc = Sequence[str | int]
+SectionT = TypeVar("SectionT", bound=BaseModel)
 #: Nobody writes a longer file by hand; it bounds what a wrong path (a video, say) can cost.
 MAX_FILE_BYTES = 1_000_000
 
@@ -51,6 +52,16 @@ def load_config(path: str | Path | None = None) -> Config:
     for loc in config.unsupported():
         logger.warning("%s: '%s' is not yet supported: ignored", _place(loc, tree, source), ".".join(map(str, loc)))
     return config
+
+
+def load_section(path: str | Path, section: type[SectionT]) -> SectionT:
+    """A file that holds one section alone, such as a list of rules. Raises ConfigError as `load_config` does."""
+    tree, source = _read(Path(path)), Path(path).name
+    try:
+        return section(**_plain(tree))
+    except ValidationError as problem:
+        errors = problem.errors(include_url=False, include_input=False)
+        raise ConfigError("; ".join(_explain_all(errors, tree, source, section))) from None
 
 
 def check_bind(server: ServerSettings) -> None:
@@ -153,7 +164,7 @@ def _place(loc: Loc, tree: Any, source: str) -> str:
     return "environment" if line is None else f"{source}:{line}"
 
 
-def _explain_all(errors: Sequence[ErrorDetails], tree: Any, source: str) -> list[str]:
+def _explain_all(errors: Sequence[ErrorDetails], tree: Any, source: str, root: type[BaseModel] = Config) -> list[str]:
     """One text for each wrong key, in the order of the file."""
     found: dict[tuple[str | int, ...], tuple[int, str, list[str]]] = {}
     for error in errors:
@@ -162,7 +173,7 @@ def _explain_all(errors: Sequence[ErrorDetails], tree: Any, source: str) -> list
         line, _ = _walk(loc, tree)
         variable = _variable(loc)
         place = variable if variable else _place(loc, tree, source)
-        found.setdefault(loc, (line or 0, place, []))[2].append(_explain(error, loc))
+        found.setdefault(loc, (line or 0, place, []))[2].append(_explain(error, loc, root))
     lines = []
     for _, place, (first, *others) in sorted(found.values(), key=lambda item: item[0]):
         lines.append(" or ".join([f"{place}: {first}", *(text.split("': ", 1)[-1] for text in others)]))
@@ -179,24 +190,24 @@ def _variable(loc: Loc) -> str | None:
     return None
 
 
-def _explain(error: ErrorDetails, loc: Loc) -> str:
+def _explain(error: ErrorDetails, loc: Loc, root: type[BaseModel]) -> str:
     name = ".".join(str(part) for part in loc)
     if error["type"] == "extra_forbidden":
-        known = _known_keys(loc[:-1])
+        known = _known_keys(loc[:-1], root)
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known here: {', '.join(known)}"
         return f"unknown key '{loc[-1]}'; {hint}"
     if error["type"] == "missing":
         return f"'{name}' is missing; add it"
     if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        return f"'{name}' must be a section with keys under it: {', '.join(_known_keys(loc))}"
+        return f"'{name}' must be a section with keys under it: {', '.join(_known_keys(loc, root))}"
     message = error["msg"].removeprefix("Value error, ")
     return f"'{name}': {message[:1].lower() + message[1:]}"
 
 
-def _known_keys(loc: Loc) -> list[str]:
+def _known_keys(loc: Loc, root: type[BaseModel]) -> list[str]:
     """The keys that the section at `loc` may have, as they are written in the file."""
-    model: type[BaseModel] = Config
+    model = root
     for part in loc:
         if isinstance(part, str) and part in model.model_fields:
             found = _model_in(model.model_fields[part].annotation)
