@@ -9,26 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from llama_vid.clients.live import AlertListener
 from llama_vid.memory.alerts import AlertChange
+from llama_vid.memory.records import Record
 
 if TYPE_CHECKING:
-    from llama_vid.memory.alert_log import AlertLog
+    from llama_vid.memory.journal import Journal
 
 logger = logging.getLogger(__name__)
 
 #: Seconds that an alert waits for its disk: a write takes some 10 ms, and an alert has 1.5 s to arrive.
 PATIENCE_S: Final = 1.0
+#: The kind of the journal's records that say whether a camera's alerts are paused.
+PAUSE: Final = "pause"
 
 
 class AlertDesk:
     """Takes what cameras' rules find and tells it, in order. All methods run in the event loop's thread."""
 
-    def __init__(self, log: AlertLog | None = None) -> None:
-        self._log = log
+    def __init__(self, journal: Journal | None = None) -> None:
+        self._journal = journal
+        self._log = journal.alerts if journal is not None else None
+        self._paused: dict[str, bool] = {}
         self._listeners: list[AlertListener] = []
         self._taken: asyncio.Queue[tuple[AlertChange, int | None]] = (
             asyncio.Queue()
@@ -56,3 +62,21 @@ class AlertDesk:
         """Calls `listener(change)` on every change from now on; the returned function ends that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def paused(self, camera: str) -> bool:
+        """Whether a camera's alerts are paused; also after a restart."""
+        if camera not in self._paused:
+            noted = []
+            if self._journal is not None:
+                noted = self._journal.camera(camera).records(PAUSE, float("-inf"), float("inf"))
+            self._paused[camera] = bool(noted) and noted[-1].text == "paused"
+        return self._paused[camera]
+
+    def pause(self, camera: str, paused: bool) -> None:
+        """Note whether a camera's alerts are paused."""
+        if paused == self.paused(camera):
+            return
+        self._paused[camera] = paused
+        if self._journal is not None:
+            now = time.time()
+            self._journal.camera(camera).note(Record(PAUSE, now, now, "paused" if paused else "on"))

@@ -32,7 +32,6 @@ class Camera:
     state: str = "connecting"
     reason: str = ""
     session: LiveSession | None = None
-    paused: bool = False  # its alerts
     task: asyncio.Task[None] | None = None
 
 
@@ -44,6 +43,7 @@ class CameraDesk:
         self._make_ingest = make_ingest
         self._cameras: dict[str, Camera] = {}
         self._listeners: list[StatusListener] = []
+        self._followers: list[Callable[[str], None]] = []
         self._model: asyncio.Future[LiveModel] | None = None
         self._model_failure = ""
         self._group = asyncio.TaskGroup()
@@ -117,6 +117,11 @@ class CameraDesk:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def follow(self, follower: Callable[[str], None]) -> Callable[[], None]:
+        """Calls `follower(camera)` when a camera came or went, or its state, its rules or a pause of alerts changed."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
     def add(self, name: str, settings: CameraSettings) -> Camera:
         """Starts a camera. Raises ProtocolError with code camera_exists."""
         if name in self._cameras:
@@ -173,14 +178,16 @@ class CameraDesk:
         camera.settings = new
         if camera.session is not None:
             await camera.session.apply_rules(engine_rules(new.alerts))
+        self._changed(name)
         return True
 
     async def pause_alerts(self, name: str, paused: bool) -> None:
         """Have a camera raise no alerts until told otherwise. Raises ProtocolError with code no_such_camera."""
         camera = self.camera(name)
-        camera.paused = paused
+        self.alerts.pause(name, paused)
         if camera.session is not None:
             await camera.session.pause_alerts(paused)
+        self._changed(name)
 
     async def _keep(self, camera: Camera) -> None:
         """Watches one camera until cancelled, opening it again when that fails. Nothing it meets reaches the others."""
@@ -228,7 +235,7 @@ class CameraDesk:
 
             camera.session = session
             session.on_state(tell_from_anywhere)
-            if camera.paused:
+            if self.alerts.paused(camera.name):
                 await session.pause_alerts(True)
             if (now := engine_rules(camera.settings.alerts)) != rules:  # the file was changed while it opened
                 await session.apply_rules(now)
@@ -250,3 +257,8 @@ class CameraDesk:
         logger.log(level, "Camera %s: %s%s", camera.name, state, f" ({reason})" if reason else "")
         for listener in list(self._listeners):
             listener(camera.name, state, reason)
+        self._changed(camera.name)
+
+    def _changed(self, name: str) -> None:
+        for follower in list(self._followers):
+            follower(name)

@@ -74,8 +74,9 @@ async def list_events(
 @router.get("/alerts")
 async def show_alerting(request: Request, camera_id: str) -> Alerting:
     """The rules of a camera, and whether they are paused."""
-    camera = desk_of(request).camera(camera_id)
-    return Alerting(rules=[rule.name for rule in camera.settings.alerts], paused=camera.paused)
+    desk = desk_of(request)
+    rules = [rule.name for rule in desk.camera(camera_id).settings.alerts]
+    return Alerting(rules=rules, paused=desk.alerts.paused(camera_id))
 
 
 @router.put("/alerts")

@@ -10,11 +10,13 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, WebSocket
 
 from llama_vid import routes_alerts, routes_cameras, routes_page, routes_whip
 from llama_vid.alert_desk import AlertDesk
+from llama_vid.announcing import Announcements, ServerCameras
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.outbox import PATIENCE_S
 from llama_vid.clients.websocket import serve_client
@@ -53,7 +55,8 @@ def create_app(
     model cannot be loaded; the server then stays up, never ready.
     """
     stamp = file_stamp(config.file) if config.file is not None else None
-    alerts = AlertDesk(journal.alerts if journal is not None else None)
+    alerts = AlertDesk(journal)
+    announcements = Announcements.of(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -64,6 +67,8 @@ def create_app(
             app.state.journal = journal
             app.state.history = History(desk, journal)
             app.state.metrics = Metrics(desk, loading, journal)
+            if journal is not None:
+                announcements.open(journal.alerts)
             for name, settings in config.cameras.items():
                 desk.add(name, settings)
             async with asyncio.TaskGroup() as group:
@@ -73,6 +78,10 @@ def create_app(
                     group.create_task(watcher, name="config-watcher"),
                     group.create_task(alerts.run(), name="alert-teller"),
                 ]
+                if journal is not None:
+                    zone = ZoneInfo(config.timezone) if config.timezone else None
+                    cameras = ServerCameras(desk, app.state.history, journal, zone)
+                    tasks += announcements.start(group, cameras, journal.alerts)
                 try:
                     yield
                 finally:

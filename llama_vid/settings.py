@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_section import Section
+from llama_vid.settings_webhook import Webhooks
 
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: What a camera's url may begin with; a text without any scheme is a path.
@@ -140,6 +141,7 @@ class Config(BaseSettings):
     timezone: str | None = None
     memory: MemorySettings = MemorySettings()
     mqtt: MqttSettings | None = None
+    webhooks: Webhooks = Field(default_factory=list)
     cameras: dict[str, CameraSettings] = Field(default_factory=dict)
 
     _file: Path | None = PrivateAttr(None)
@@ -196,13 +198,9 @@ class Config(BaseSettings):
     def unsupported(self) -> list[tuple[str | int, ...]]:
         """The keys that were set but whose feature does not exist yet, as paths into the file."""
         found: list[tuple[str | int, ...]] = []
-        if self.mqtt is not None:
-            found.append(("mqtt",))
         if self.server.tokens_file is not None:
             found.append(("server", "tokens_file"))
         for name, camera in self.cameras.items():
             if camera.captions:
                 found.append(("cameras", name, "captions"))
-            if camera.alerts:
-                found.append(("cameras", name, "alerts"))
         return found

@@ -110,3 +110,15 @@ def test_alerts_are_paused_and_go_on(server: RunningServer) -> None:
     assert server.model.session("front").paused
     server.http.put("/api/cameras/front/alerts", json={"paused": False})
     assert not server.model.session("front").paused
+
+
+def test_a_pause_outlives_a_restart_and_a_changed_camera(tmp_path: Path) -> None:
+    with running_server(memory=tmp_path) as server:
+        server.http.put("/api/cameras/front/alerts", json={"paused": True})
+    with running_server(memory=tmp_path) as server:
+        assert server.http.get("/api/cameras/front/alerts").json()["paused"] is True
+        assert server.http.get("/api/cameras/back/alerts").json()["paused"] is False
+        until(lambda: server.model.session("front").paused, "the pause to reach the camera")
+        server.http.put("/api/cameras/front/alerts", json={"paused": False})
+    with running_server(memory=tmp_path) as server:
+        assert server.http.get("/api/cameras/front/alerts").json()["paused"] is False
