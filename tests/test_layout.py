@@ -130,8 +130,8 @@ def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
             if isinstance(node, ast.ImportFrom) and node.module:
                 modules = [node.module]
             for top in {module.split(".")[0] for module in modules}:
-                # GStreamer's bindings are Debian's; scripts that need them are run by the system's Python. Home Assistant
-                # has a Python of its own, too.
+                # GStreamer's bindings are Debian's; scripts that need them are run by the system's Python, and those
+                # that need Home Assistant by one that has it.
                 ours = top in ("llama_vid", "tests", "gi", "homeassistant", *OUTSIDE)
                 if not ours and top not in sys.stdlib_module_names:
                     name = packages.get(top, top).lower().replace("_", "-")

@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 import aiomqtt
 from aiomqtt.client import ProtocolVersion
-from paho.mqtt.reasoncodes import ReasonCode
 
 from llama_vid.clients.mqtt.options import MqttOptions
 from llama_vid.clients.mqtt.topics import OFFLINE, Topics
@@ -66,7 +65,7 @@ class Connection(aiomqtt.Client):
         )
         self.max_packet: int | None = None
         self._one = asyncio.Lock()
-        self._refusal: ReasonCode | None = None
+        self._refusal: Any = None  # paho's ReasonCode
 
     async def __aenter__(self) -> Self:
         """Connect and sign in. Raises MqttError."""
@@ -110,20 +109,16 @@ class Connection(aiomqtt.Client):
         if refusal is not None:
             raise Refused(topic, str(refusal), refusal.value)
 
-    def _on_connect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: ReasonCode, properties: Any = None
-    ) -> None:
+    def _on_connect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
-    def _on_disconnect(
-        self, client: Any, userdata: Any, flags: Any, reason_code: ReasonCode, properties: Any = None
-    ) -> None:
+    def _on_disconnect(self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None) -> None:
         if not self._connected.done():
             self._connected.set_exception(HungUp("it hung up before it said welcome"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
-    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Any) -> None:
+    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         if reason_code is not None and reason_code.is_failure:
             self._refusal = reason_code
         super()._on_publish(client, userdata, mid, reason_code, properties)
