@@ -2,7 +2,8 @@
 
 Each rule's `when` is scored in every second of every clip by the program's own image-text score, and debounced
 (`evaluation/rules.py`). A clip counts once for each rule: an alert is right in a clip where the rule is true. Clips
-where nobody can say are left out. The last frame alone is judged by the same score, without debouncing.
+where nobody can say are left out. The last frame alone is judged by the same score, without debouncing. Beside that
+stand the events that the rule engine itself raises (`evaluation/alert_events.py`).
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from evaluation.alert_events import EventFigures, measure_events
 from evaluation.case import Case
 from evaluation.clips import Clip, read_clips
 from evaluation.model import Missing, VideoModel
 from evaluation.rules import THRESHOLD, Rule, by_second, fired, level, read_rules
 from evaluation.scores import average_precision, spread
+from llama_vid.bundle import Bundle
 from llama_vid.errors import SourceError
+from llama_vid.llm.evidence import Finder
 
 logger = logging.getLogger(__name__)
 
 SYSTEMS: Final = ("llama-vid", "last-frame")
 NO_TOKENS: Final = Missing("alerts use the image-text score of frames, no language model")
+NO_EVENTS: Final = Missing("the rule engine was not run: it needs the whole model, and is for the system llama-vid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class AlertFigures:
 
 @dataclass(frozen=True, slots=True)
 class AlertsResult:
-    """The system's figures, the baselines' in the same run, and every clip that a rule was tried on."""
+    """The system's figures, the baselines' in the same run, every clip that a rule was tried on, and the engine's
+    events."""
 
     n: int
     clips: int
@@ -87,10 +93,12 @@ class AlertsResult:
     figures: AlertFigures
     baselines: dict[str, AlertFigures | Missing] = field(default_factory=dict)
     cases: tuple[Case, ...] = ()
+    events: EventFigures | Missing = NO_EVENTS
 
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = {"name": "alerts", "n": self.n, "clips": self.clips, "system": self.system}
         result |= {"threshold": THRESHOLD} | self.figures.to_json()
+        result["events"] = self.events.to_json()
         result["baselines"] = {name: figures.to_json() for name, figures in self.baselines.items()}
         return result
 
@@ -180,4 +188,8 @@ def evaluate_alerts(
         last = watch(model, rules, clips, "last-frame", tick)
         baselines = {"full": NO_TOKENS, "last-frame": measure(last), "blind": NO_TOKENS}
         cases += cases_of(last, "last-frame")
-    return AlertsResult(len(watched), len(clips), chosen, measure(watched), baselines, cases)
+    events: EventFigures | Missing = NO_EVENTS
+    bundle: object = getattr(model, "bundle", None)
+    if chosen == SYSTEMS[0] and isinstance(bundle, Bundle) and isinstance(model.responder.find, Finder):
+        events = measure_events(bundle, model.responder.find, rules, clips, tick)
+    return AlertsResult(len(watched), len(clips), chosen, measure(watched), baselines, cases, events)

@@ -120,7 +120,15 @@ NAMES: Final[dict[str, Task]] = {
         "clips",
         "Rules in plain words: in which clips do they fire?",
         (OURS, "last-frame"),
-        (Headline("f1", "F1"), Headline("map", "mean average precision")),
+        (
+            Headline("events/precision", "event precision", 0.85),
+            Headline("events/recall", "event recall", 0.85),
+            Headline(
+                "events/quiet_hour/engine/worst_rule", "worst rule's false events in a quiet hour", 1.0, lower=True
+            ),
+            Headline("f1", "F1, clip by clip"),
+            Headline("map", "mean average precision"),
+        ),
     ),
     "retrieval": Task(
         "flickr8k",
