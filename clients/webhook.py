@@ -74,18 +74,26 @@ class Webhook:
         channel = self._options.channel
         async with httpx.AsyncClient(timeout=ATTEMPT_SECONDS, follow_redirects=False) as client:
             while True:
-                at_hand = self._alerts.at_hand
-                batch = await asyncio.to_thread(self._alerts.undelivered, channel, AT_A_TIME)
-                for out in batch:
-                    if self._options.wants(out):
-                        await self._deliver(client, out)
-                    self._alerts.delivered(channel, out.seq)
-                if not batch:
-                    await self._alerts.more(at_hand)
+                try:
+                    await self._next(client, channel)
+                except Exception:  # the edge: what breaks here must not take the cameras along
+                    logger.exception("webhook to %s: the delivery failed", self._options.host)
+                    await asyncio.sleep(self._longest_wait)
+
+    async def _next(self, client: httpx.AsyncClient, channel: str) -> None:
+        """What waits, or wait for it."""
+        at_hand = self._alerts.at_hand
+        batch = await asyncio.to_thread(self._alerts.undelivered, channel, AT_A_TIME)
+        for out in batch:
+            if self._options.wants(out):
+                await self._deliver(client, out)
+            self._alerts.delivered(channel, out.seq)
+        if not batch:
+            await self._alerts.more(at_hand)
 
     async def _deliver(self, client: httpx.AsyncClient, out: Outgoing) -> None:
         """Try until the receiver has it, or says that it never wants it."""
-        body = json.dumps(out.change.to_json(), ensure_ascii=False).encode()
+        body = json.dumps(out.change.to_json(), ensure_ascii=False).encode(errors="replace")
         wait = self._first_wait
         while True:
             problem, asked = await self._attempt(client, f"msg_{out.seq}", body)

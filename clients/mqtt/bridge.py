@@ -111,12 +111,12 @@ class MqttBridge:
             if code == NO_SUCH_VERSION and self._version is ProtocolVersion.V5:
                 self._version, again = ProtocolVersion.V311, True
             reason = _why(problem)
+            self._delivery.lost()
         except* Exception:  # the edge: what breaks here must not take the cameras along
             logger.exception("MQTT broker %s: the bridge failed", self._options.address)
             reason = "the bridge failed; the log says where, please report it"
         finally:
             self._connected = False
-            self._delivery.ended()
         return reason, again
 
     async def _serve(self, broker: Connection) -> None:

@@ -94,7 +94,7 @@ class Connection(aiomqtt.Client):
 
     async def send(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
         """Publish, and see it acknowledged. Raises Refused, and MqttError when the connection is gone."""
-        data = payload.encode() if isinstance(payload, str) else payload
+        data = payload.encode(errors="replace") if isinstance(payload, str) else payload
         room = self.room(topic)
         if room is not None and len(data) > room:
             raise Refused(topic, f"it takes packets of up to {self.max_packet} bytes", TOO_LARGE)

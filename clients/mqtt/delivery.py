@@ -31,6 +31,7 @@ class Delivery:
         self._topics, self._address = Topics(options.base_topic), options.address
         self._limit: int | None = None  # bytes of a picture, since the broker would not have a larger one
         self._on_its_way = 0  # bytes of the picture that is being sent
+        self._losses = 0  # connections that were lost over a picture, one after the other
         self.count = 0
 
     async def run(self, broker: Connection, retained: Retained, known: int) -> None:
@@ -38,6 +39,7 @@ class Delivery:
 
         Raises MqttError when the connection is gone, or the broker refuses a message.
         """
+        self._on_its_way = 0
         while True:
             at_hand = self._alerts.at_hand
             batch = await asyncio.to_thread(self._alerts.undelivered, self._channel, AT_A_TIME)
@@ -50,11 +52,12 @@ class Delivery:
             if not batch:
                 await self._alerts.more(at_hand)
 
-    def ended(self) -> None:
-        """The connection ended. If that was while a picture was sent, the next one is smaller: it may be why."""
+    def lost(self) -> None:
+        """The connection was lost. Where that is twice over a picture, it is why: the next one is smaller."""
         if self._on_its_way:
-            self._lower(self._on_its_way)
-            self._on_its_way = 0
+            self._losses += 1
+            if self._losses > 1:
+                self._lower(self._on_its_way)
 
     async def _send(self, broker: Connection, out: Outgoing) -> None:
         event = out.change.event
@@ -84,7 +87,7 @@ class Delivery:
             try:
                 self._on_its_way = len(fits)
                 await broker.send(topic, fits)
-                self._on_its_way = 0
+                self._on_its_way = self._losses = 0
                 return
             except Refused as refusal:
                 self._on_its_way = 0

@@ -64,10 +64,13 @@ class Topics:
 
 
 def iso(seconds: float | None) -> str | None:
-    """Epoch seconds as ISO 8601 in UTC with milliseconds: 2026-09-21T12:00:00.250+00:00."""
+    """Epoch seconds as ISO 8601 in UTC with milliseconds: 2026-09-21T12:00:00.250+00:00. None beyond the calendar."""
     if seconds is None:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def attributes(event: AlertEvent) -> dict[str, Any]:

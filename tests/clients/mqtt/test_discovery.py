@@ -18,7 +18,7 @@ import pytest
 from llama_vid.clients.mqtt.discovery import Discovery, slug, without
 from llama_vid.clients.mqtt.options import check_topic
 from llama_vid.clients.mqtt.source import CameraCard
-from llama_vid.clients.mqtt.topics import Topics, short, state
+from llama_vid.clients.mqtt.topics import Topics, iso, short, state
 from tests.clients.mqtt.yard import ended, event
 
 CARD = CameraCard("front-2", "live", ("package", "Päckchen an der Tür", "night visit"), summary="x")
@@ -124,6 +124,7 @@ def test_states_are_short_and_true() -> None:
     assert len(short("w" * 400)) < 255
     of = event()
     assert (state(None), state(of), state(ended(of).event)) == ("OFF", "ON", "OFF")
+    assert iso(1e18) is None  # a clock gone mad must not hold up the others
     assert check_topic(" /home/cams/ ", "base_topic") == "home/cams"
 
 
