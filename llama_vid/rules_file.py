@@ -44,7 +44,10 @@ def write_thresholds(path: Path, thresholds: Mapping[str, float]) -> None:
     yaml.preserve_quotes = True
     yaml.width = 4096  # long lines stay whole
     try:
-        tree = yaml.load(path.read_text("utf-8"))
+        written = path.read_text("utf-8")
+        offset = 2 if "\n  -" in written else 0  # lists indented as they are
+        yaml.indent(mapping=2, sequence=2 + offset, offset=offset)
+        tree = yaml.load(written)
         for rule in tree["alerts"]:
             if str(rule["name"]).strip() in thresholds:
                 rule["threshold"] = thresholds[str(rule["name"]).strip()]
