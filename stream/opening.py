@@ -20,6 +20,16 @@ FILM_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".wmv", ".flv", ".3gp", ".gif"}
 )
 
+#: And those of sound alone, which only captions can use.
+SOUND_SUFFIXES = frozenset({".flac", ".wav", ".mp3", ".m4a", ".aac", ".ogg", ".oga", ".opus", ".mka", ".wma"})
+
+
+def is_recording(url: str | PathLike[str]) -> bool:
+    """Whether an address is a file, here or behind http(s):, and no stream. Raises SourceError for a wrong one."""
+    parsed = parse_url(fspath(url))
+    suffix = PurePosixPath(urlsplit(parsed.location).path).suffix.lower()
+    return parsed.kind == "file" or (parsed.kind == "http" and suffix in FILM_SUFFIXES | SOUND_SUFFIXES)
+
 
 def open_source(
     url: str | PathLike[str],

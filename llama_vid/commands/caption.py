@@ -18,7 +18,7 @@ from llama_vid.errors import ConfigError, LlamaVidError, SourceError
 
 if TYPE_CHECKING:
     from llama_vid.llm.speech.whisper import SpeechModel
-    from llama_vid.llm.speech.words import CaptionEvent
+    from llama_vid.llm.speech.words import CaptionEvent, Line
     from llama_vid.settings_captions import CaptionSettings
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,11 @@ def caption(
     shown = _Screen(as_json)
     try:
         for event in _events(source, pace, model, settings.hotwords):
+            if isinstance(event, float):
+                if file is not None:
+                    for cue in cues.tick(event):
+                        file.add(cue)
+                continue
             shown.show(event)
             if output is None or event.type != "final" or event.line is None:
                 continue
@@ -73,7 +78,7 @@ def caption(
     except KeyboardInterrupt:
         pass
     finally:
-        shown.clear()
+        shown.close()
         if output is not None:
             file = file or open_caption_file(output)
             for cue in cues.finish():
@@ -102,13 +107,15 @@ def _load(settings: CaptionSettings) -> SpeechModel:
     return SpeechModel.load(settings.model, language=settings.language, threads=settings.threads)
 
 
-def _events(source: str, pace: Pace, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent]:
+def _events(source: str, pace: Pace, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
+    """What is heard, and in between the media seconds up to which all of it was given."""
+    from llama_vid.stream.opening import is_recording
     from llama_vid.stream.urls import parse_url
 
-    kind = parse_url(source).kind
-    if kind == "file" and pace is Pace.fast:
+    kind, recorded = parse_url(source).kind, is_recording(source)
+    if recorded and pace is Pace.fast:
         yield from _fast(source, model, hotwords)
-    elif kind == "file":
+    elif recorded:
         yield from _paced(source, model, hotwords)
     elif kind == "webrtc":
         raise SourceError("a WebRTC publisher needs the server: set captions: true on the camera, and run serve")
@@ -130,7 +137,7 @@ def _fast(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEve
         logger.warning("%s", warning)
 
 
-def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent]:
+def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
     from llama_vid.llm.speech.caption_stream import CaptionStream
     from llama_vid.stream.audio import AudioQueue
     from llama_vid.stream.audio_pacing import PacedSound
@@ -140,6 +147,7 @@ def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEv
     with CaptionStream(model, sound, events.put, name="captions") as captions, PacedSound(source, sound) as player:
         while not player.over.is_set():
             yield from _waiting(events)
+            yield captions.settled or 0.0
         if player.error is not None:
             raise player.error
         sound.close()
@@ -151,7 +159,7 @@ def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEv
         logger.warning("%s", warning)
 
 
-def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent]:
+def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
     """A stream's sound alone; its source runs on an event loop in a thread of its own."""
     import asyncio
     import threading
@@ -163,7 +171,9 @@ def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEve
     sound: AudioQueue = AudioQueue()
     events: queue.SimpleQueue[CaptionEvent] = queue.SimpleQueue()
     camera = LiveSource(source, audio=sound, pictures=False)
-    camera.on_state(lambda state, reason: logger.warning("%s: %s", state, reason) if state != "live" else None)
+    camera.on_state(
+        lambda state, reason: logger.warning("%s: %s", state, reason) if state not in ("live", "ended") else None
+    )
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
@@ -175,9 +185,14 @@ def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEve
     reading.start()
     try:
         with CaptionStream(model, sound, events.put, name="captions") as captions:
-            while True:
-                yield from _waiting(events)
-                _check(captions)
+            try:
+                while True:
+                    yield from _waiting(events)
+                    yield captions.settled or 0.0
+                    _check(captions)
+            except KeyboardInterrupt:
+                pass
+        yield from _rest(events)
     finally:
         loop.call_soon_threadsafe(stop.set)
         reading.join()
@@ -204,10 +219,13 @@ def _check(captions: object) -> None:
 
 
 class _Screen:
-    """Events as JSON lines, or as text: final words in lines with their times, the tail in grey on a terminal."""
+    """Events as JSON lines, or as text: sentences with their times, what is open yet in grey on a terminal."""
 
     def __init__(self, as_json: bool) -> None:
+        from llama_vid.llm.speech.lines import Sentences
+
         self._as_json = as_json
+        self._sentences = Sentences()
         self._grey = not as_json and sys.stderr.isatty() and sys.stdout.isatty()
         self._partial = False
 
@@ -219,11 +237,22 @@ class _Screen:
             return
         self.clear()
         if event.type == "final" and line is not None:
-            print(f"{_time(line.start):>8}  {line.text}", flush=True)
+            self._print(self._sentences.push(line.words))
         elif line is not None and self._grey:
-            sys.stderr.write(f"\x1b[2m          {line.text[:100]}\x1b[0m")
+            words = [*self._sentences.words, *line.words]
+            sys.stderr.write(f"\x1b[2m          {' '.join(word.text for word in words)[-100:]}\x1b[0m")
             sys.stderr.flush()
             self._partial = True
+
+    def close(self) -> None:
+        """Print what is open yet."""
+        self.clear()
+        self._print(self._sentences.finish())
+
+    @staticmethod
+    def _print(lines: list[Line]) -> None:
+        for line in lines:
+            print(f"{_time(line.start):>8}  {line.text}", flush=True)
 
     def clear(self) -> None:
         """Take the tail off the screen."""

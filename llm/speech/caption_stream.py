@@ -75,6 +75,7 @@ class CaptionStream:
         self._state: CaptionState = "loading"
         self._reason = ""
         self._seconds = 0.0
+        self._settled: float | None = None
         self._heard_to: float | None = None
         self._delays: deque[float] = deque(maxlen=_DELAYS)
         self._stop = threading.Event()
@@ -99,6 +100,12 @@ class CaptionStream:
         """Wait until the queue was closed and everything in it recognised; False when that took longer."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    @property
+    def settled(self) -> float | None:
+        """The media time up to which everything that was said has been delivered: a cue that ends before can be shown,
+        and an HLS segment written. None before the first recognition."""
+        return self._settled
 
     @property
     def stats(self) -> CaptionStats:
@@ -173,3 +180,5 @@ class CaptionStream:
             if event.type == "final" and event.line is not None and now is not None:
                 self._delays.extend(max(0.0, now - word.end) for word in event.line.words)
             self._deliver(event)
+        if self._recogniser is not None and self._heard_to is not None:
+            self._settled = max(self._settled or 0.0, self._recogniser.settled)

@@ -18,6 +18,11 @@ class Sentences:
     def __init__(self) -> None:
         self._words: list[Word] = []
 
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words of the line that is still open."""
+        return tuple(self._words)
+
     def push(self, words: Sequence[Word]) -> list[Line]:
         """Take the next committed words; gives the lines that they complete."""
         lines = []

@@ -75,6 +75,17 @@ class Recogniser:
         return self._start + len(self._window) / RATE
 
     @property
+    def settled(self) -> float:
+        """The media time up to which no word will be committed any more that was not yet."""
+        if self._agreement.tail:
+            return min(self._agreement.tail[0].start, self.end)
+        return (
+            max(self._agreement.until, min(self._heard_until, self.end) - ONSET_S)
+            if not self.speaking
+            else max(self._agreement.until, self._start)
+        )
+
+    @property
     def unclear(self) -> bool:
         """Speech is heard that the model does not understand (another language, for one): its words are left out."""
         return self._doubt.unclear

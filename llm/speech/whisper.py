@@ -45,6 +45,9 @@ TOKENS_A_SECOND: Final = 10
 BEHIND_S: Final = 5.0
 SHORTEST_S: Final = 10.0
 WHOLE_S: Final = 30.0
+#: After so many words without a mark behind any of them, they are no example to go on from.
+_UNMARKED: Final = 25
+_MARKS: Final = (".", ",", "?", "!", ";", ":")
 _FRAMES: Final = 100  # of features a second
 
 
@@ -207,6 +210,11 @@ def _placed(spoken: Sequence[Any], start: float, seconds: float) -> list[Word]:
 
 
 def prompt_of(words: Sequence[Word], characters: int = 200) -> str:
-    """The last `characters` of what was said, from a whole word on: Whisper goes on in its style and spelling."""
+    """The last `characters` of what was said, from a whole word on: Whisper goes on in its style and spelling.
+
+    Empty where many words have no punctuation among them: Whisper would go on without it for ever.
+    """
     text = " ".join(word.text for word in words[-60:])
+    if len(words) > _UNMARKED and not any(word.text.endswith(_MARKS) for word in words[-_UNMARKED:]):
+        return ""
     return text if len(text) <= characters else text[-characters:].partition(" ")[2]

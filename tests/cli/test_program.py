@@ -13,7 +13,20 @@ from llama_vid.commands.terminal import clock, plain, span
 from llama_vid.llm.answer import Moment
 from tests.cli.program import llama_vid, one_clear_line
 
-COMMANDS = ("ask", "timeline", "search", "serve", "demo", "models", "config", "doctor", "eval", "train", "bench")
+COMMANDS = (
+    "ask",
+    "timeline",
+    "search",
+    "caption",
+    "serve",
+    "demo",
+    "models",
+    "config",
+    "doctor",
+    "eval",
+    "train",
+    "bench",
+)
 
 
 def test_help_names_every_command() -> None:
