@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands import caption, configuration, doctor, live, models, rules, video, work
+from llama_vid.commands import caption, chapters, configuration, doctor, live, models, rules, video, work
 from llama_vid.commands.failure import report_failure, report_unexpected
 from llama_vid.errors import LlamaVidError
 
@@ -29,6 +29,7 @@ app.command("ask")(video.ask)
 app.command("timeline")(video.timeline)
 app.command("search")(video.search)
 app.command("caption")(caption.caption)
+app.command("chapters")(chapters.chapters)
 app.command("replay")(rules.replay)
 app.add_typer(rules.app, name="rules")
 app.command("serve")(live.serve)

@@ -52,12 +52,12 @@ def caption(
     from llama_vid.clients.captions.cues import CueMaker
     from llama_vid.clients.captions.files import check_target, open_caption_file
 
-    settings = _settings(glossary, speech_model, language, threads)
+    settings = speech_settings(glossary, speech_model, language, threads)
     check_video(source)
     if output is not None:
         check_target(output)
     with busy(f"Loading the speech model {speech_model}"):
-        model = _load(settings)
+        model = load_speech(settings)
     cues, file = CueMaker(), None
     shown = _Screen(as_json)
     try:
@@ -79,14 +79,15 @@ def caption(
         pass
     finally:
         shown.close()
-        if output is not None:
+        if output is not None and (file is not None or sys.exc_info()[0] is None):
             file = file or open_caption_file(output)
             for cue in cues.finish():
                 file.add(cue)
             file.close()
 
 
-def _settings(glossary: str, model: str, language: str, threads: int) -> CaptionSettings:
+def speech_settings(glossary: str, model: str, language: str, threads: int) -> CaptionSettings:
+    """The options as settings. Raises ConfigError for what cannot be."""
     from pydantic import ValidationError
 
     from llama_vid.settings_captions import CaptionSettings
@@ -101,7 +102,8 @@ def _settings(glossary: str, model: str, language: str, threads: int) -> Caption
         raise ConfigError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
-def _load(settings: CaptionSettings) -> SpeechModel:
+def load_speech(settings: CaptionSettings) -> SpeechModel:
+    """The speech model of the settings. Raises BundleError and ConfigError as `SpeechModel.load`."""
     from llama_vid.llm.speech.whisper import SpeechModel
 
     return SpeechModel.load(settings.model, language=settings.language, threads=settings.threads)

@@ -27,16 +27,17 @@ class Effort:
 #: window is what Whisper needs to see of a sentence; its cost grows with the words in it.
 EFFORTS: Final = (
     Effort("full", 0.8, 5, 15.0),
-    Effort("longer step", 2.0, 5, 15.0),
-    Effort("beam of one", 2.0, 1, 15.0),
-    Effort("shorter window", 2.0, 1, 8.0),
-    Effort("no partials", 5.0, 1, 8.0, partials=False),
+    Effort("longer step", 1.2, 5, 15.0),
+    Effort("beam of one", 1.2, 1, 15.0),
+    Effort("shorter window", 1.6, 1, 8.0),
+    Effort("no partials", 4.0, 1, 8.0, partials=False),
 )
 
-#: Below the first a rung is climbed up after `_CALM` recognitions, above the second or with more sound waiting than
-#: `LATE_S` seconds one is climbed down.
-_IDLE, _BUSY = 0.35, 0.85
-_CALM: Final = 15
+#: A load above `_BUSY` over `_SURE` recognitions (a step is as long as a recognition takes, if need be: one slow one is
+#: no reason), or more sound waiting than `LATE_S` seconds after one: a rung down. A load that would stay below `_IDLE`
+#: on the rung above, over `_CALM` recognitions: a rung up.
+_BUSY, _IDLE = 0.95, 0.7
+_SURE, _CALM = 4, 8
 LATE_S: Final = 2.5
 
 
@@ -64,10 +65,11 @@ class Ladder:
         now = took_s / max(advanced_s, 0.1)
         self.load = now if not self.load else 0.7 * self.load + 0.3 * now
         self._since += 1
-        if (self.load > _BUSY or waiting_s > LATE_S) and self._since >= 2:
+        busy = self.load > _BUSY and self._since >= _SURE
+        if busy or (waiting_s > LATE_S and self._since >= 2):
             if self._rung < len(self._efforts) - 1:
                 self._move(1)
-        elif self._rung and self._expected_above() < _IDLE * 2 and waiting_s < LATE_S / 2:
+        elif self._rung and self._expected_above() < _IDLE and waiting_s < LATE_S / 2:
             self._calm += 1
             if self._calm >= _CALM:
                 self._move(-1)

@@ -43,7 +43,7 @@ def recognise_recording(
                 piece.samples[max(0, first) : last], begin, prompt=prompt_of(said), hotwords=hotwords, whole=True
             )
             words = [word for word in heard.words if is_voiced(word.start, word.end, voices)]
-            kept = doubt.sift(cut_repeats(words, said[-24:]))
+            kept = doubt.sift(cut_repeats(words, said[-72:]))
             said = [*said, *kept][-120:]
             yield from _lines(kept, voices)
         progress(piece.end)

@@ -167,7 +167,7 @@ class Recogniser:
             edge=self.end - EDGE_S,
             settled=settled,
         )
-        kept = cut_repeats(self._agreement.tail, self._said[-24:] + list(final))
+        kept = cut_repeats(self._agreement.tail, self._said[-72:] + list(final))
         self.left_out += len(self._agreement.tail) - len(kept)
         self._agreement.tail = kept
         return final

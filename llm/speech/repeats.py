@@ -11,7 +11,7 @@ from llama_vid.llm.speech.words import Word, key
 #: thing twice ("ask not what …, ask what …" is no repeat).
 ALLOWED: Final = {1: 3, 2: 2}
 ALLOWED_LONGER: Final = 2
-LONGEST_RUN: Final = 12
+LONGEST_RUN: Final = 24
 
 
 def cut_repeats(words: Sequence[Word], before: Sequence[Word] = ()) -> tuple[Word, ...]:

@@ -187,7 +187,8 @@ def _believed(words: list[Word], segment: Any) -> Sequence[Word]:
         return ()
     if segment.compression_ratio > HIGHEST_COMPRESSION:
         kept = cut_repeats(words)
-        return kept if len(kept) < len(words) else ()
+        # Without a loop in it, somebody may really have said it twice: that is heard clearly.
+        return kept if len(kept) < len(words) or not unsure else ()
     return words
 
 
