@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,10 @@ from llama_vid.commands.caption import load_speech, speech_settings
 from llama_vid.commands.terminal import Json, busy, clock, watching, write_json
 from llama_vid.commands.video import check_video
 from llama_vid.errors import SourceError
+
+if TYPE_CHECKING:
+    from llama_vid.llm.speech.chapters import Chapter
+    from llama_vid.tokenizer.slides import SlideReader
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +32,9 @@ def chapters(
     ] = "mini",
     language: Annotated[str, typer.Option("--language", help="What is spoken: en, de, …; auto to find out.")] = "en",
     threads: Annotated[int, typer.Option("--threads", min=1, max=64, help="Processor threads for recognition.")] = 1,
+    slides: Annotated[
+        bool, typer.Option("--slides", help="Take titles from the slides, where they have one (needs the extra: ocr).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Divide a lecture into chapters, each with its time, a title and a key sentence."""
@@ -40,6 +49,7 @@ def chapters(
     check_video(source)
     if not is_recording(source):
         raise SourceError("chapters are made of a recording, not of a stream; record it to a file first")
+    reader = _reader() if slides else None
     with busy(f"Loading the speech model {speech_model}"):
         model = load_speech(settings)
     sound, sentences = AudioFile(source), Sentences()
@@ -56,7 +66,11 @@ def chapters(
         return
     with busy("Looking for new slides"):
         cuts = _cuts(source)
-    for chapter in divide(lines, SentenceEncoder.load().encode, cuts=cuts, end=sound.duration):
+    found = divide(lines, SentenceEncoder.load().encode, cuts=cuts, end=sound.duration)
+    if reader is not None:
+        with busy("Reading slides"):
+            found = _titled(source, found, reader)
+    for chapter in found:
         if as_json:
             write_json(chapter)
         else:
@@ -73,3 +87,29 @@ def _cuts(source: str) -> list[float]:
     except SourceError as none:
         logger.info("no pictures: %s", none)
         return []
+
+
+def _reader() -> SlideReader:
+    from llama_vid.tokenizer.slides import SlideReader
+
+    return SlideReader.load()
+
+
+def _titled(source: str, found: Sequence[Chapter], reader: SlideReader) -> list[Chapter]:
+    """The chapters with the titles of the slides that they begin with; a slide has a second to come in."""
+    from llama_vid.stream.file import FileSource
+    from llama_vid.tokenizer.slides import slide_title
+
+    titles: dict[int, str] = {}
+    waiting = list(range(len(found)))
+    try:
+        for frame in FileSource(source):
+            while waiting and frame.seconds >= found[waiting[0]].start + 1.0:
+                number = waiting.pop(0)
+                if title := slide_title(reader.read(frame.image)):
+                    titles[number] = title
+            if not waiting:
+                break
+    except SourceError as none:
+        logger.info("no pictures: %s", none)
+    return [replace(chapter, title=titles.get(number, chapter.title)) for number, chapter in enumerate(found)]
