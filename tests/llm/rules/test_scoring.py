@@ -25,6 +25,7 @@ class Tower:
 
     patches, channels, width = 36, 4, 4
     classes: Any = None
+    people: Any = None
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -144,3 +145,31 @@ def test_still_frames_cost_nothing_and_new_rules_see_the_last_picture(tower: Tow
     assert list(scorer.score(still)) == scores(tower, background, [Rule("dog", "a spotted dog")], shown)
     scorer.prepare([])
     assert list(scorer.score(still)) == []
+
+
+def test_who_is_there_is_for_the_people_probe_to_say(tower: Tower, background: Tensor) -> None:
+    class Probe:
+        def __init__(self, odds: float) -> None:
+            self.said = odds
+
+        def odds(self, patches: Tensor, inside: Tensor | None = None) -> Tensor:
+            return torch.tensor([self.said if inside is None else -5.0])
+
+    seen = frame((WORDS[0], 0))
+    corner = Zone.box(0.0, 0.0, 0.4, 0.4)
+    rules = [
+        Rule("any", "a person at the door"),
+        Rule("doing", f"someone with a {WORDS[0]}"),
+        Rule("zone", "a person", zone=corner),
+        Rule("thing", f"a {WORDS[0]}"),
+    ]
+    without = scores(tower, background, rules, seen)
+    tower.people = Probe(4.0)
+    there = scores(tower, background, rules, seen)
+    tower.people = Probe(-4.0)
+    nobody = scores(tower, background, rules, seen)
+    assert there[0] > 0.9 > 0.1 > nobody[0]
+    assert there[1] == pytest.approx(without[1]), "what they do is for the text to say"
+    assert nobody[1] < 0.1
+    assert there[2] < 0.1, "nobody is in the zone"
+    assert without[3] == there[3] == nobody[3]
