@@ -19,6 +19,8 @@ from llama_vid.clients.protocol import (
     AlertEnd,
     AlertNew,
     AlertUpdate,
+    CaptionFinal,
+    CaptionPartial,
     ClientMessage,
     Error,
     ResponseCancel,
@@ -36,6 +38,8 @@ from llama_vid.errors import LlamaVidError, ProtocolError
 
 #: Alerts kept for a reader that is late: more than a night of them. The oldest go first.
 ALERTS_KEPT = 1024
+#: Captions kept for a reader that is late: half an hour of speech. The oldest go first.
+CAPTIONS_KEPT = 2048
 #: Status changes kept for a reader that is late: hours of a camera that comes and goes. The oldest go first.
 STATUS_KEPT = 256
 
@@ -71,6 +75,7 @@ class Client:
         self._answering: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
         self._statuses: asyncio.Queue[StreamStatus | None] = asyncio.Queue()
         self._alerts: asyncio.Queue[Alert | None] = asyncio.Queue()
+        self._captions: asyncio.Queue[CaptionPartial | CaptionFinal | None] = asyncio.Queue()
         self._states: dict[str, StreamStatus] = {}
         self._lost: LlamaVidError | None = None
 
@@ -186,6 +191,12 @@ class Client:
             yield alert
         self._alerts.put_nowait(None)
 
+    async def captions(self) -> AsyncIterator[CaptionPartial | CaptionFinal]:
+        """What is said in front of cameras with captions, from now on; ends when the connection does."""
+        while (caption := await self._captions.get()) is not None:
+            yield caption
+        self._captions.put_nowait(None)
+
     @staticmethod
     async def _greeting(socket: ClientConnection, timeout_s: float) -> SessionCreated:
         try:
@@ -234,6 +245,7 @@ class Client:
                 inbox.put_nowait(lost)
             self._statuses.put_nowait(None)
             self._alerts.put_nowait(None)
+            self._captions.put_nowait(None)
 
     def _ended(self, end: ConnectionClosed | None) -> ConnectionLost:
         close = (end.rcvd if end is not None else None) or getattr(self._socket.protocol, "close_rcvd", None)
@@ -250,6 +262,10 @@ class Client:
             if self._alerts.qsize() >= ALERTS_KEPT:
                 self._alerts.get_nowait()
             self._alerts.put_nowait(message)
+        elif isinstance(message, (CaptionPartial, CaptionFinal)):
+            if self._captions.qsize() >= CAPTIONS_KEPT:
+                self._captions.get_nowait()
+            self._captions.put_nowait(message)
         elif isinstance(message, ResponseCreated):
             inbox = self._asked.pop(message.event_id or "", None)
             if inbox is not None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from llama_vid.llm.answer import AnswerPiece
+from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
 
 #: Called with camera, state and a redacted reason, in the event loop's thread.
 StatusListener = Callable[[str, str, str], None]
 #: Called with what became of an alert event once it is on disk, in the event loop's thread.
 AlertListener = Callable[[AlertChange], None]
+#: Called with a camera and what was said in front of it, in the event loop's thread.
+CaptionListener = Callable[[str, CaptionEvent], None]
 
 
 class AskableCamera(Protocol):
@@ -39,6 +42,13 @@ class CameraDirectory(Protocol):
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener` on every change of state from now on; the returned function ends that."""
+
+
+class CaptionFeed(Protocol):
+    """The captions of all cameras."""
+
+    def listen(self, listener: CaptionListener) -> Callable[[], None]:
+        """Calls `listener` on every caption from now on; the returned function ends that."""
 
 
 class AlertFeed(Protocol):

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from llama_vid.clients.protocol import ServerMessage, StreamStatus
+from llama_vid.clients.protocol import CaptionPartial, ServerMessage, StreamStatus
 from llama_vid.errors import LlamaVidError
 
 #: From this backlog on, `stream.status` is left out: 32 messages are half of one answer of `mini`, so a client that is
@@ -29,7 +29,7 @@ class Overloaded(LlamaVidError):
 class Outbox:
     """The queue between what produces messages (which never waits) and the one task that sends them.
 
-    Messages keep their order. Only `stream.status` is ever left out.
+    Messages keep their order. Only `caption.partial` and `stream.status` are ever left out.
     """
 
     def __init__(self, *, status_limit: int = STATUS_LIMIT, backlog_limit: int = BACKLOG_LIMIT) -> None:
@@ -55,6 +55,8 @@ class Outbox:
         if len(self._messages) >= self._backlog_limit:
             self._overloaded = True
             self._messages.clear()
+        elif isinstance(message, CaptionPartial) and len(self._messages) >= self._status_limit:
+            return  # the next one takes its place anyhow
         elif isinstance(message, StreamStatus) and len(self._messages) >= self._status_limit:
             self._left_out[message.camera] = message
             return

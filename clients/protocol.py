@@ -2,8 +2,8 @@
 
 Client to server: SessionUpdate, ResponseCreate, ResponseCancel; an unknown or misspelt field is refused.
 Server to client: SessionCreated, ResponseCreated, TextDelta, ResponseDone, StreamStatus, AlertNew, AlertUpdate,
-AlertEnd, Error; a client ignores fields and types that it does not know, so that the server may grow. All times are
-seconds of the one clock (DESIGN section 5).
+AlertEnd, CaptionPartial, CaptionFinal, Error; a client ignores fields and types that it does not know, so that the
+server may grow. All times are seconds of the one clock (DESIGN section 5).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FromClient(BaseModel):
 
 
 class SessionUpdate(FromClient):
-    """Which cameras' `stream.status` and alerts this client wants, and which one a question without a camera means."""
+    """Which cameras' states, alerts and captions this client wants, and which one a question without a camera means."""
 
     type: Literal["session.update"] = "session.update"
     cameras: Annotated[list[CameraId], Field(max_length=1000)]
@@ -190,6 +190,27 @@ class AlertEnd(_Alert):
 Alert = AlertNew | AlertUpdate | AlertEnd
 
 
+class _Caption(FromServer):
+    """Words over [start, end]; empty where nothing is being said."""
+
+    camera: str
+    start: float | None = None
+    end: float | None = None
+    text: str = ""
+
+
+class CaptionPartial(_Caption):
+    """What is heard behind the final words so far; the next partial or final takes its place."""
+
+    type: Literal["caption.partial"] = "caption.partial"
+
+
+class CaptionFinal(_Caption):
+    """Words that follow the final ones before, and never change."""
+
+    type: Literal["caption.final"] = "caption.final"
+
+
 class Error(FromServer):
     """A message that was not taken: `event_id` is that of the message, `param` the field that is wrong."""
 
@@ -201,7 +222,17 @@ class Error(FromServer):
 
 
 ClientMessage = SessionUpdate | ResponseCreate | ResponseCancel
-ServerMessage = SessionCreated | ResponseCreated | TextDelta | ResponseDone | StreamStatus | Alert | Error
+ServerMessage = (
+    SessionCreated
+    | ResponseCreated
+    | TextDelta
+    | ResponseDone
+    | StreamStatus
+    | Alert
+    | CaptionPartial
+    | CaptionFinal
+    | Error
+)
 
 _CLIENT_MESSAGES: dict[str, type[ClientMessage]] = {
     "session.update": SessionUpdate,

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from llama_vid.clients.live import AlertFeed, CameraDirectory, frame_url
+from llama_vid.clients.live import AlertFeed, CameraDirectory, CaptionFeed, frame_url
 from llama_vid.clients.outbox import PATIENCE_S, Outbox, Overloaded, drain
 from llama_vid.clients.protocol import (
     CLOSE_INTERNAL,
@@ -21,6 +21,8 @@ from llama_vid.clients.protocol import (
     AlertNew,
     AlertUpdate,
     BadMessage,
+    CaptionFinal,
+    CaptionPartial,
     Error,
     ResponseCancel,
     ResponseCreate,
@@ -34,6 +36,7 @@ from llama_vid.clients.protocol import (
 from llama_vid.clients.question import clean_question
 from llama_vid.clients.response import Response
 from llama_vid.errors import ProtocolError
+from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
 
 logger = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ async def serve_client(
     cameras: CameraDirectory,
     *,
     alerts: AlertFeed | None = None,
+    captions: CaptionFeed | None = None,
     patience_s: float = PATIENCE_S,
     answered: Callable[[ResponseDone], None] | None = None,
 ) -> None:
@@ -56,7 +60,7 @@ async def serve_client(
     when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
     """
     await websocket.accept()
-    connection = Connection(cameras, answered, alerts)
+    connection = Connection(cameras, answered, alerts, captions)
     try:
         await connection.run(websocket, patience_s)
     except* WebSocketDisconnect:
@@ -86,11 +90,12 @@ class Connection:
         cameras: CameraDirectory,
         answered: Callable[[ResponseDone], None] | None = None,
         alerts: AlertFeed | None = None,
+        captions: CaptionFeed | None = None,
     ) -> None:
         self.session_id = f"sess_{secrets.token_hex(8)}"
         self._cameras = cameras
         self._answered = answered
-        self._alerts = alerts
+        self._alerts, self._captions = alerts, captions
         self._outbox = Outbox()
         self._chosen: list[str] | None = None  # None: every camera, also those that come later
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -105,6 +110,8 @@ class Connection:
             listening.callback(self._cameras.listen(self._tell))
             if self._alerts is not None:
                 listening.callback(self._alerts.listen(self._alert))
+            if self._captions is not None:
+                listening.callback(self._captions.listen(self._caption))
             async with asyncio.TaskGroup() as group:
                 send = drain(self._outbox, websocket.send_text, patience_s=patience_s)
                 writer = group.create_task(send, name=f"{self.session_id}-writer")
@@ -122,6 +129,17 @@ class Connection:
     def _tell(self, camera: str, state: str, reason: str) -> None:
         if self._chosen is None or camera in self._chosen:
             self._outbox.put(StreamStatus(camera=camera, state=state, reason=reason))
+
+    def _caption(self, camera: str, event: CaptionEvent) -> None:
+        if self._chosen is None or camera in self._chosen:
+            kind = CaptionFinal if event.type == "final" else CaptionPartial
+            line = event.line
+            said = (
+                kind(camera=camera)
+                if line is None
+                else kind(camera=camera, start=round(line.start, 3), end=round(line.end, 3), text=line.text)
+            )
+            self._outbox.put(said)
 
     def _take(self, event: Any, group: asyncio.TaskGroup) -> None:
         """One message. What is wrong with it is answered with an `error` and ends nothing."""

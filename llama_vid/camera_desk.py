@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llama_vid.alert_desk import AlertDesk
+from llama_vid.caption_desk import CaptionDesk
 from llama_vid.clients.live import StatusListener
 from llama_vid.errors import ConfigError, LlamaVidError, ProtocolError
 from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
@@ -40,6 +41,7 @@ class CameraDesk:
 
     def __init__(self, make_ingest: IngestMaker, alerts: AlertDesk | None = None) -> None:
         self.alerts = alerts or AlertDesk()
+        self.captions = CaptionDesk()
         self._make_ingest = make_ingest
         self._cameras: dict[str, Camera] = {}
         self._listeners: list[StatusListener] = []
@@ -221,7 +223,8 @@ class CameraDesk:
         rules = engine_rules(settings.alerts)
         opened = model.watch(
             source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for, rules=rules,
-            on_alert=self.alerts.take,
+            on_alert=self.alerts.take, captions=settings.captions,
+            on_caption=lambda event: self.captions.take(camera.name, event),
         )  # fmt: skip
         async with opened as session:
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from llama_vid.camera_desk import CameraDesk
+from llama_vid.caption_desk import TRANSCRIPT
 from llama_vid.llm.answer import Span
 from llama_vid.memory.alerts import AlertEvent
+from llama_vid.memory.records import Record
 
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal, Journal
@@ -83,6 +85,15 @@ class History:
         if not found and await asyncio.to_thread(self._past, name) is None:
             self._desk.camera(name)
         return found
+
+    async def said(self, name: str, start: float | None, end: float | None) -> list[Record]:
+        """What was said between two times, in time order. Raises ProtocolError as `timeline` does."""
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        past = await asyncio.to_thread(self._past, name)
+        if past is None:
+            self._desk.camera(name)
+            return []
+        return await asyncio.to_thread(past.records, TRANSCRIPT, first, last)
 
     def _past(self, name: str) -> CameraJournal | None:
         """What the journal has of a camera, None for nothing. A name that came from outside is only looked up."""

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
+from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
+from llama_vid.settings_captions import OFF, CaptionSettings
 
 
 class StreamCounts(Protocol):
@@ -60,8 +62,12 @@ class LiveModel(Protocol):
         watch_for: str | None = None,
         rules: Sequence[Rule] = (),
         on_alert: Callable[[AlertChange], None] = ...,
+        captions: CaptionSettings = OFF,
+        on_caption: Callable[[CaptionEvent], None] = ...,
     ) -> AbstractAsyncContextManager[LiveSession]:
-        """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`."""
+        """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
+        captions to `on_caption`.
+        """
 
 
 class Offered(Protocol):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,7 @@ import torch
 
 from llama_vid.bundle import Bundle, load_bundle
 from llama_vid.camera_rules import AlertSink
+from llama_vid.camera_speech import CameraSpeech, CaptionSink
 from llama_vid.errors import SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
@@ -28,9 +30,13 @@ from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
 from llama_vid.llm.rules.second_look import LanguageLook
 from llama_vid.llm.rules.watcher import RuleWatcher
+from llama_vid.llm.speech.whisper import SpeechModel
+from llama_vid.llm.speech.words import Line
 from llama_vid.model_thread import ModelThread
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.session import Session
+from llama_vid.settings_captions import OFF, CaptionSettings
+from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.opening import open_source
@@ -71,6 +77,8 @@ class LLaMAVID:
         self._thread: ModelThread | None = None
         self._intake: Intake | None = None
         self._leisure: Leisure | None = None
+        self._hearings: dict[tuple[str, str, int], SpeechModel] = {}
+        self._hearing_lock = threading.Lock()
 
     @classmethod
     def from_pretrained(
@@ -184,13 +192,22 @@ class LLaMAVID:
         watch_for: str | None = None,
         rules: Sequence[Rule] = (),
         on_alert: AlertSink = lambda _change: None,
+        captions: CaptionSettings = OFF,
+        on_caption: CaptionSink = lambda _event: None,
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
         `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
-        event loop's thread, at once.
+        event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted of an address.
         """
-        opened = open_source(source, fps=fps, live=True) if isinstance(source, str) else source
+        queue = AudioQueue() if captions and isinstance(source, str) else None
+        opened = open_source(source, fps=fps, live=True, audio=queue) if isinstance(source, str) else source
+
+        def listen(keep: Callable[[Line], None]) -> CameraSpeech:
+            assert queue is not None
+            load = partial(self._hearing, captions.model, captions.language or "", captions.threads)
+            return CameraSpeech(load, queue, hotwords=captions.hotwords, name=name, sink=on_caption, keep=keep)
+
         if self._thread is None or self._intake is None or self._leisure is None:
             self._thread = ModelThread()
             self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
@@ -204,8 +221,17 @@ class LLaMAVID:
         )
         return Session(
             opened, recorder, self.responder, self._thread, self._intake, self._leisure,
-            name=name, zone=self._zone, watcher=watcher, on_alert=on_alert,
+            name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
         )  # fmt: skip
+
+    def _hearing(self, model: str, language: str, threads: int) -> SpeechModel:
+        """The speech model, one for all cameras that want the same; called in the captions' threads."""
+        with self._hearing_lock:
+            found = self._hearings.get((model, language, threads))
+            if found is None:
+                found = SpeechModel.load(model, language=language or None, threads=threads)
+                self._hearings[model, language, threads] = found
+            return found
 
     def close(self) -> None:
         """End the model's thread; sessions must be closed before. What is loaded goes with the object."""

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, WebSocket
 
-from llama_vid import routes_alerts, routes_cameras, routes_page, routes_whip
+from llama_vid import routes_alerts, routes_cameras, routes_captions, routes_page, routes_whip
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.announcing import Announcements, ServerCameras
 from llama_vid.camera_desk import CameraDesk
@@ -89,14 +89,19 @@ def create_app(
                         task.cancel()
 
     app = FastAPI(title="LLaMA-VID Live", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for router in (routes_page.router, routes_cameras.router, routes_alerts.router, routes_whip.router):
-        app.include_router(router)
+    for routes in (routes_page, routes_cameras, routes_alerts, routes_captions, routes_whip):
+        app.include_router(routes.router)
 
     @app.websocket("/ws")
     async def websocket(connection: WebSocket) -> None:
         state = app.state
         await serve_client(
-            connection, state.desk, alerts=alerts, patience_s=patience_s, answered=state.metrics.answered
+            connection,
+            state.desk,
+            alerts=alerts,
+            captions=state.desk.captions,
+            patience_s=patience_s,
+            answered=state.metrics.answered,
         )
 
     add_refusals(app)

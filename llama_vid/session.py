@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
 
 from llama_vid.camera_rules import AlertSink, CameraRules
+from llama_vid.camera_speech import CameraSpeech
+from llama_vid.caption_desk import record_of
 from llama_vid.chronicle import Chronicle
 from llama_vid.errors import EndOfStream, SourceError
 from llama_vid.film import Watching
@@ -22,6 +24,7 @@ from llama_vid.llm.questions import sort_question
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.watcher import RuleWatcher, Second
+from llama_vid.llm.speech.words import Line
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.stream.frame import Frame
@@ -56,6 +59,7 @@ class Session:
         zone: tzinfo = UTC,
         watcher: RuleWatcher | None = None,
         on_alert: AlertSink = lambda _change: None,
+        listen: Callable[[Callable[[Line], None]], CameraSpeech] | None = None,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
@@ -65,6 +69,7 @@ class Session:
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
         self._rules = CameraRules(watcher, recorder, thread, on_alert) if watcher is not None else None
+        self._speech = listen(self._said) if listen is not None else None
         self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
@@ -79,6 +84,8 @@ class Session:
             self._source.on_state(self._left(self._rules))
         await self._source.__aenter__()
         await self._group.__aenter__()
+        if self._speech is not None:
+            await self._speech.__aenter__()
         self._tasks = [
             self._group.create_task(self._pull(), name=f"pull-{self.name}"),
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
@@ -96,6 +103,8 @@ class Session:
         try:
             await self._group.__aexit__(None, None, None)  # an error of the caller's stays as it is, in no group
         finally:
+            if self._speech is not None:
+                await self._speech.__aexit__(None, None, None)
             if self._rules is not None:
                 await self._rules.away()
             await self._source.__aexit__(kind, error, trace)
@@ -207,6 +216,14 @@ class Session:
     def rule_scores(self) -> tuple[Second, ...]:
         """How likely each rule was satisfied in the seconds of the last hour."""
         return self._rules.scores if self._rules is not None else ()
+
+    def _said(self, line: Line) -> None:
+        """A finished line of speech: kept, and heard by the rules."""
+        journal, rules = self._watching.recorder.journal, self._rules
+        if journal is not None:
+            journal.note(record_of(line))
+        if rules is not None:
+            self._thread.submit(Priority.FRAMES, lambda: rules.hear(line.start, line.end, line.text))
 
     async def _pull(self) -> None:
         try:

@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from llama_vid.settings_alerts import AlertRules
+from llama_vid.settings_captions import OFF, Captions
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_section import Section
 from llama_vid.settings_webhook import Webhooks
@@ -108,7 +109,7 @@ class CameraSettings(Section):
 
     url: SecretStr
     fps: float = Field(default=1.0, gt=0, le=30)
-    captions: bool = False
+    captions: Captions = OFF
     watch_for: str | None = Field(default=None, max_length=500)
     alerts: AlertRules = Field(default_factory=list)
 
@@ -201,6 +202,6 @@ class Config(BaseSettings):
         if self.server.tokens_file is not None:
             found.append(("server", "tokens_file"))
         for name, camera in self.cameras.items():
-            if camera.captions:
+            if camera.captions and camera.publishable:
                 found.append(("cameras", name, "captions"))
         return found

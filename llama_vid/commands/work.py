@@ -12,7 +12,7 @@ from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
 
-BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, captions, or all."
+BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, captions, or all."
 
 EVAL_HELP: Final = (
     "yesno, open, absent, sofar, moments, long, time, change, alerts, retrieval, captions; or all, with a report."

@@ -21,7 +21,9 @@ from PIL import Image
 from llama_vid.errors import QuestionError, SourceError
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
+from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
+from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.stream.source import SourceStats
 
 SPANS = [
@@ -42,7 +44,10 @@ class ScriptedSession:
         watch_for: str | None,
         rules: Sequence[Rule] = (),
         on_alert: Callable[[AlertChange], None] = lambda _change: None,
+        captions: CaptionSettings = OFF,
+        on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
     ) -> None:
+        self.captions, self.say = captions, on_caption
         self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
@@ -155,8 +160,10 @@ class ScriptedModel:
         watch_for: str | None = None,
         rules: Sequence[Rule] = (),
         on_alert: Callable[[AlertChange], None] = lambda _change: None,
+        captions: CaptionSettings = OFF,
+        on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
     ) -> ScriptedSession:
-        session = ScriptedSession(source, name, fps, watch_for, rules, on_alert)
+        session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
         self.sessions.setdefault(name, []).append(session)
         return session
 
