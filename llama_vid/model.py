@@ -41,6 +41,7 @@ from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
+from llama_vid.stream.whip import WhipIngest
 from llama_vid.threads import beside_decoding
 from llama_vid.token_route import TokenRoute
 
@@ -198,9 +199,12 @@ class LLaMAVID:
         """A live camera, by address or as a source; use it with `async with`.
 
         `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
-        event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted of an address.
+        event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted and the
+        source is an address or a WHIP ingest.
         """
-        queue = AudioQueue() if captions and isinstance(source, str) else None
+        queue = AudioQueue() if captions and isinstance(source, str | WhipIngest) else None
+        if queue is not None and isinstance(source, WhipIngest):
+            source.hear(queue)
         opened = open_source(source, fps=fps, live=True, audio=queue) if isinstance(source, str) else source
 
         def listen(keep: Callable[[Line], None]) -> CameraSpeech:

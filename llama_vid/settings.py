@@ -201,7 +201,4 @@ class Config(BaseSettings):
         found: list[tuple[str | int, ...]] = []
         if self.server.tokens_file is not None:
             found.append(("server", "tokens_file"))
-        for name, camera in self.cameras.items():
-            if camera.captions and camera.publishable:
-                found.append(("cameras", name, "captions"))
         return found

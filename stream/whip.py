@@ -162,6 +162,10 @@ class WhipIngest(Told):
             self._publisher = publisher
         return WhipAnswer(publisher.peer.localDescription.sdp, publisher.resource_id)
 
+    def hear(self, audio: AudioQueue) -> None:
+        """Leave the sound of the next publishers in `audio`; before the source is opened."""
+        self._audio = audio
+
     async def close(self, resource_id: str) -> None:
         """End the publisher's session. Raises ProtocolError (`not_found`) when there is no such session."""
         async with self._turn:
