@@ -114,6 +114,15 @@ class CameraDesk:
             f"Camera {name!r} is not open yet; ask again in some seconds.", code="not_ready", param="camera"
         )
 
+    @property
+    def model(self) -> LiveModel:
+        """The loaded model. Raises ProtocolError with code no_model or not_ready."""
+        if self._model_failure:
+            raise ProtocolError(f"There is no model: {self._model_failure}", code="no_model")
+        if self._model is None or not self._model.done():
+            raise ProtocolError("The model is still loading; try again in some seconds.", code="not_ready")
+        return self._model.result()
+
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener(camera, state, reason)` on every change; the returned function ends that."""
         self._listeners.append(listener)

@@ -95,6 +95,11 @@ class History:
             return []
         return await asyncio.to_thread(past.records, TRANSCRIPT, first, last)
 
+    async def known(self, name: str) -> None:
+        """Raises ProtocolError (no_such_camera) for a camera that is neither configured nor in the journal."""
+        if await asyncio.to_thread(self._past, name) is None:
+            self._desk.camera(name)
+
     def _past(self, name: str) -> CameraJournal | None:
         """What the journal has of a camera, None for nothing. A name that came from outside is only looked up."""
         if self._journal is None or name not in self._journal.cameras():

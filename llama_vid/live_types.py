@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings_captions import OFF, CaptionSettings
+
+if TYPE_CHECKING:
+    from llama_vid.rule_trial import Trial  # imports torch
 
 
 class StreamCounts(Protocol):
@@ -68,6 +71,9 @@ class LiveModel(Protocol):
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
         captions to `on_caption`.
         """
+
+    async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
+        """What rules would have raised over what is kept of a camera between two times."""
 
 
 class Offered(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,7 +19,7 @@ import torch
 from llama_vid.bundle import Bundle, load_bundle
 from llama_vid.camera_rules import AlertSink
 from llama_vid.camera_speech import CameraSpeech, CaptionSink
-from llama_vid.errors import SourceError
+from llama_vid.errors import ConfigError, SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
 from llama_vid.intake import Intake
@@ -32,8 +33,9 @@ from llama_vid.llm.rules.second_look import LanguageLook
 from llama_vid.llm.rules.watcher import RuleWatcher
 from llama_vid.llm.speech.whisper import SpeechModel
 from llama_vid.llm.speech.words import Line
-from llama_vid.model_thread import ModelThread
+from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
+from llama_vid.rule_trial import Trial, trying
 from llama_vid.session import Session
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.stream.audio import AudioQueue
@@ -227,6 +229,28 @@ class LLaMAVID:
             opened, recorder, self.responder, self._thread, self._intake, self._leisure,
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
         )  # fmt: skip
+
+    async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
+        """What alert rules would have raised over what the journal holds of a camera between two times.
+
+        Raises ConfigError without a journal, or for a name that no camera can have.
+        """
+        if self._journal is None:
+            raise ConfigError("rules are tried on what is kept on disk, and nothing is; set memory.path")
+        if self._thread is None:
+            self._thread = ModelThread()
+            self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
+        found: list[Trial] = []
+
+        def steps(journal: CameraJournal) -> Iterator[None]:
+            scorer = RuleScorer(self.bundle.scorer, self.bundle.tower)
+            found.append((yield from trying(journal, rules, scorer, start, end, self._zone)))
+
+        work = self._thread.iterate(Priority.REBUILD, steps(self._journal.camera(camera)))
+        async with contextlib.aclosing(work) as items:
+            async for _ in items:
+                pass
+        return found[0]
 
     def _hearing(self, model: str, language: str, threads: int) -> SpeechModel:
         """The speech model, one for all cameras that want the same; called in the captions' threads."""

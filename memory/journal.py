@@ -203,13 +203,14 @@ class CameraJournal:
         return self._journal.read(lambda db: reading.entries(db, self.name, self._journal.model, start, end, limit), [])
 
     def embeddings(
-        self, *, before: float | None = None, chunk: int = 2048
+        self, *, after: float | None = None, before: float | None = None, chunk: int = 2048
     ) -> Iterator[tuple[list[float], list[float], Tensor]]:
-        """Starts, ends and embeddings (n, E) of the detailed entries that start before a time, oldest first, at most
-        `chunk` at a time (each its own short query).
+        """Starts, ends and embeddings (n, E) of the detailed entries that start after a time and before another, oldest
+        first, at most `chunk` at a time (each its own short query).
         """
         name, model = self.name, self._journal.model
-        after, limit = float("-inf"), float("inf") if before is None else before
+        after = float("-inf") if after is None else after
+        limit = float("inf") if before is None else before
         while True:
             found = self._journal.read(
                 lambda db, after=after: reading.embeddings(db, name, model, after, limit, chunk),  # type: ignore[misc]

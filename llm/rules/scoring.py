@@ -106,6 +106,11 @@ class RuleScorer:
         self._last = self._scored(self._view if seen.patches is None and self._view is not None else seen)
         return self._last
 
+    def score_anew(self, seen: Seen) -> Sequence[float]:
+        """As `score`, of a frame by itself: what was seen before it counts for nothing."""
+        self._view = self._last = None
+        return self.score(seen)
+
     def told(self, rule: Rule, seen: Seen) -> str:
         """The rule's words, and the plain sentence that the picture matches best, if it matches well."""
         text, z = self._scorer.told(seen.embedding)

@@ -22,7 +22,8 @@ from llama_vid.errors import QuestionError, SourceError
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent
-from llama_vid.memory.alerts import AlertChange
+from llama_vid.memory.alerts import AlertChange, AlertEvent
+from llama_vid.rule_trial import Curve, Trial
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.stream.source import SourceStats
 
@@ -166,6 +167,11 @@ class ScriptedModel:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
         self.sessions.setdefault(name, []).append(session)
         return session
+
+    async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
+        self.tried = (camera, [rule.name for rule in rules], start, end)
+        event = AlertEvent("evt_t", camera, rules[0].name, "Seen.", 5.0, 8.0, 0.8, frames=(6.0,))
+        return Trial((event,), Curve((4.0, 5.0, 6.0), {rule.name: (0.1, 0.8, 0.7) for rule in rules}), 3)
 
     def session(self, name: str) -> ScriptedSession:
         """The newest session of a camera."""

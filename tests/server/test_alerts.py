@@ -122,3 +122,22 @@ def test_a_pause_outlives_a_restart_and_a_changed_camera(tmp_path: Path) -> None
         server.http.put("/api/cameras/front/alerts", json={"paused": False})
     with running_server(memory=tmp_path) as server:
         assert server.http.get("/api/cameras/front/alerts").json()["paused"] is False
+
+
+def test_rules_are_tried_on_what_was_kept(server: RunningServer) -> None:
+    rules = [{"name": "dog", "when": "a dog", "for": "2s"}, {"name": "cat", "when": "a cat"}]
+    body = {"rules": rules, "from": 1.0, "to": 60.0}
+    found = server.http.post("/api/cameras/front/alerts/try", json=body).json()
+    assert server.model.tried == ("front", ["dog", "cat"], 1.0, 60.0)
+    assert [(event["rule"], event["start"], event["end"]) for event in found["events"]] == [("dog", 5.0, 8.0)]
+    assert found["scores"] == {"times": [4.0, 5.0, 6.0], "rules": {"dog": [0.1, 0.8, 0.7], "cat": [0.1, 0.8, 0.7]}}
+    assert found["moments"] == 3
+    picture = server.http.post("/api/cameras/front/alerts/try?plot=true", json=body)
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert server.http.post("/api/cameras/nobody/alerts/try", json=body).status_code == 404
+    wrong = {"rules": [{"name": "dog", "when": "a dog", "fro": "2s"}]}
+    assert server.http.post("/api/cameras/front/alerts/try", json=wrong).status_code in (400, 422)
+    assert server.http.post("/api/cameras/front/alerts/try", json={"rules": []}).status_code in (400, 422)
+    backwards = body | {"from": 60.0, "to": 1.0}
+    assert server.http.post("/api/cameras/front/alerts/try", json=backwards).json()["error"]["param"] == "to"
