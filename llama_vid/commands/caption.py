@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import queue
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -60,8 +62,16 @@ def caption(
         model = load_speech(settings)
     cues, file = CueMaker(), None
     shown = _Screen(as_json)
+    stopped, before = threading.Event(), signal.getsignal(signal.SIGINT)
+
+    def stop(*_: object) -> None:
+        """Ctrl-C: what was heard is settled first. Between printing and writing an event it must not strike."""
+        stopped.set()
+        signal.signal(signal.SIGINT, before)  # a second one does not wait
+
+    signal.signal(signal.SIGINT, stop)
     try:
-        for event in _events(source, pace, model, settings.hotwords):
+        for event in _events(source, pace, model, settings.hotwords, stopped):
             if isinstance(event, float):
                 if file is not None:
                     for cue in cues.tick(event):
@@ -78,6 +88,7 @@ def caption(
     except KeyboardInterrupt:
         pass
     finally:
+        signal.signal(signal.SIGINT, before)
         shown.close()
         if output is not None and (file is not None or sys.exc_info()[0] is None):
             file = file or open_caption_file(output)
@@ -109,23 +120,25 @@ def load_speech(settings: CaptionSettings) -> SpeechModel:
     return SpeechModel.load(settings.model, language=settings.language, threads=settings.threads)
 
 
-def _events(source: str, pace: Pace, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
-    """What is heard, and in between the media seconds up to which all of it was given."""
+def _events(
+    source: str, pace: Pace, model: SpeechModel, hotwords: str, stopped: threading.Event
+) -> Iterator[CaptionEvent | float]:
+    """What is heard until it is over or `stopped`, and in between the media seconds up to which all of it was given."""
     from llama_vid.stream.opening import is_recording
     from llama_vid.stream.urls import parse_url
 
     kind, recorded = parse_url(source).kind, is_recording(source)
     if recorded and pace is Pace.fast:
-        yield from _fast(source, model, hotwords)
+        yield from _fast(source, model, hotwords, stopped)
     elif recorded:
-        yield from _paced(source, model, hotwords)
+        yield from _paced(source, model, hotwords, stopped)
     elif kind == "webrtc":
         raise SourceError("a WebRTC publisher needs the server: set captions: true on the camera, and run serve")
     else:
-        yield from _live(source, model, hotwords)
+        yield from _live(source, model, hotwords, stopped)
 
 
-def _fast(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent]:
+def _fast(source: str, model: SpeechModel, hotwords: str, stopped: threading.Event) -> Iterator[CaptionEvent]:
     from llama_vid.llm.speech.pieces import recognise_recording
     from llama_vid.llm.speech.words import CaptionEvent
     from llama_vid.stream.audio_file import AudioFile
@@ -135,11 +148,13 @@ def _fast(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEve
         lines = recognise_recording(model, file, hotwords=hotwords, progress=lambda done: progress(done, file.duration))
         for line in lines:
             yield CaptionEvent("final", line)
+            if stopped.is_set():
+                break
     for warning in file.warnings:
         logger.warning("%s", warning)
 
 
-def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
+def _paced(source: str, model: SpeechModel, hotwords: str, stopped: threading.Event) -> Iterator[CaptionEvent | float]:
     from llama_vid.llm.speech.caption_stream import CaptionStream
     from llama_vid.stream.audio import AudioQueue
     from llama_vid.stream.audio_pacing import PacedSound
@@ -147,7 +162,7 @@ def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEv
     sound: AudioQueue = AudioQueue()
     events: queue.SimpleQueue[CaptionEvent] = queue.SimpleQueue()
     with CaptionStream(model, sound, events.put, name="captions") as captions, PacedSound(source, sound) as player:
-        while not player.over.is_set():
+        while not player.over.is_set() and not stopped.is_set():
             yield from _waiting(events)
             yield captions.settled or 0.0
         if player.error is not None:
@@ -161,10 +176,9 @@ def _paced(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEv
         logger.warning("%s", warning)
 
 
-def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEvent | float]:
+def _live(source: str, model: SpeechModel, hotwords: str, stopped: threading.Event) -> Iterator[CaptionEvent | float]:
     """A stream's sound alone; its source runs on an event loop in a thread of its own."""
     import asyncio
-    import threading
 
     from llama_vid.llm.speech.caption_stream import CaptionStream
     from llama_vid.stream.audio import AudioQueue
@@ -187,13 +201,10 @@ def _live(source: str, model: SpeechModel, hotwords: str) -> Iterator[CaptionEve
     reading.start()
     try:
         with CaptionStream(model, sound, events.put, name="captions") as captions:
-            try:
-                while True:
-                    yield from _waiting(events)
-                    yield captions.settled or 0.0
-                    _check(captions)
-            except KeyboardInterrupt:
-                pass
+            while not stopped.is_set():
+                yield from _waiting(events)
+                yield captions.settled or 0.0
+                _check(captions)
         yield from _rest(events)
     finally:
         loop.call_soon_threadsafe(stop.set)

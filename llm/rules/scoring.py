@@ -20,7 +20,7 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.rules.places import Places, places_of
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
-from llama_vid.tokenizer.people import names_people
+from llama_vid.tokenizer.people import WARY, names_people
 from llama_vid.tokenizer.regions import chosen_region, region_embeddings
 from llama_vid.tokenizer.scoring import Query, SceneScorer
 from llama_vid.tokenizer.seen import Seen
@@ -156,7 +156,7 @@ class RuleScorer:
             return odds
         people = float(probe.odds(patches, each.places.patches if each.places is not None else None))
         # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
-        return people if named == "anybody" else min(people, odds + SORT) if named == "somebody" else min(odds, people)
+        return people if named == "anybody" else min(people, odds + SORT) if named == "somebody" else min(odds, people + WARY)
 
     def _meant(self, query: Query) -> Tensor | None:
         """The classes (1000,) that a text means, as weights; None where it means none."""

@@ -24,7 +24,7 @@ async def test_a_question_is_streamed_and_answered_with_times_and_pictures(live:
     async with Client.connect(live.url) as client:
         assert client.session.cameras == ["front", "gone", "locked", "web"]
         assert client.session.model == "mini"
-        events = [event async for event in client.events("front", "Is there a person on a bicycle?")]
+        events = [event async for event in client.events("front", "Is there a car?")]
     created, *deltas, done = events
     assert isinstance(created, ResponseCreated)
     assert isinstance(done, ResponseDone)

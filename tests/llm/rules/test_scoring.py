@@ -170,6 +170,6 @@ def test_who_is_there_is_for_the_people_probe_to_say(tower: Tower, background: T
     nobody = scores(tower, background, rules, seen)
     assert there[0] > 0.9 > 0.1 > nobody[0]
     assert there[1] == pytest.approx(without[1]), "what they do is for the text to say"
-    assert nobody[1] < 0.1
+    assert nobody[1] < 0.2
     assert there[2] < 0.1, "nobody is in the zone"
     assert without[3] == there[3] == nobody[3]
