@@ -156,7 +156,9 @@ class RuleScorer:
             return odds
         people = float(probe.odds(patches, each.places.patches if each.places is not None else None))
         # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
-        return people if named == "anybody" else min(people, odds + SORT) if named == "somebody" else min(odds, people + WARY)
+        if named == "anybody":
+            return people
+        return min(people, odds + SORT) if named == "somebody" else min(odds, people + WARY)
 
     def _meant(self, query: Query) -> Tensor | None:
         """The classes (1000,) that a text means, as weights; None where it means none."""
