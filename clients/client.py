@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
+from llama_vid.clients.feed import Feed
 from llama_vid.clients.protocol import (
     MAX_MESSAGE_BYTES,
     Alert,
@@ -73,9 +74,9 @@ class Client:
         self._asked: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
         self._abandoned: set[str] = set()  # asked, but left before the server said under which id it answers
         self._answering: dict[str, asyncio.Queue[ServerMessage | LlamaVidError]] = {}
-        self._statuses: asyncio.Queue[StreamStatus | None] = asyncio.Queue()
-        self._alerts: asyncio.Queue[Alert | None] = asyncio.Queue()
-        self._captions: asyncio.Queue[CaptionPartial | CaptionFinal | None] = asyncio.Queue()
+        self._statuses: Feed[StreamStatus] = Feed(STATUS_KEPT)
+        self._alerts: Feed[Alert] = Feed(ALERTS_KEPT)
+        self._captions: Feed[CaptionPartial | CaptionFinal] = Feed(CAPTIONS_KEPT)
         self._states: dict[str, StreamStatus] = {}
         self._lost: LlamaVidError | None = None
 
@@ -173,29 +174,23 @@ class Client:
         await self._send(ResponseCancel(response_id=response_id))
 
     async def choose(self, cameras: list[str]) -> None:
-        """Limits `statuses` and `alerts` to these cameras; their newest states follow. Raises ConnectionLost."""
+        """Limits all that is told unasked to these cameras; their newest states follow. Raises ConnectionLost."""
         await self._send(SessionUpdate(cameras=cameras))
 
-    async def statuses(self) -> AsyncIterator[StreamStatus]:
+    def statuses(self) -> AsyncIterator[StreamStatus]:
         """Every change of a camera's state, the present states first; ends when the connection does."""
-        while (status := await self._statuses.get()) is not None:
-            yield status
-        self._statuses.put_nowait(None)  # for the next one who asks
+        return self._statuses.read()
 
-    async def alerts(self) -> AsyncIterator[Alert]:
+    def alerts(self) -> AsyncIterator[Alert]:
         """Every `alert.new`, `alert.update` and `alert.end` since the connection began; ends when it does.
 
         What happened before is at `/api/cameras/{id}/events`.
         """
-        while (alert := await self._alerts.get()) is not None:
-            yield alert
-        self._alerts.put_nowait(None)
+        return self._alerts.read()
 
-    async def captions(self) -> AsyncIterator[CaptionPartial | CaptionFinal]:
+    def captions(self) -> AsyncIterator[CaptionPartial | CaptionFinal]:
         """What is said in front of cameras with captions, from now on; ends when the connection does."""
-        while (caption := await self._captions.get()) is not None:
-            yield caption
-        self._captions.put_nowait(None)
+        return self._captions.read()
 
     @staticmethod
     async def _greeting(socket: ClientConnection, timeout_s: float) -> SessionCreated:
@@ -243,9 +238,8 @@ class Client:
             self._lost = lost
             for inbox in (*self._asked.values(), *self._answering.values()):
                 inbox.put_nowait(lost)
-            self._statuses.put_nowait(None)
-            self._alerts.put_nowait(None)
-            self._captions.put_nowait(None)
+            for feed in (self._statuses, self._alerts, self._captions):
+                feed.close()
 
     def _ended(self, end: ConnectionClosed | None) -> ConnectionLost:
         close = (end.rcvd if end is not None else None) or getattr(self._socket.protocol, "close_rcvd", None)
@@ -255,17 +249,11 @@ class Client:
     def _deliver(self, message: ServerMessage) -> None:
         if isinstance(message, StreamStatus):
             self._states[message.camera] = message
-            if self._statuses.qsize() >= STATUS_KEPT:
-                self._statuses.get_nowait()
-            self._statuses.put_nowait(message)
+            self._statuses.put(message)
         elif isinstance(message, (AlertNew, AlertUpdate, AlertEnd)):
-            if self._alerts.qsize() >= ALERTS_KEPT:
-                self._alerts.get_nowait()
-            self._alerts.put_nowait(message)
+            self._alerts.put(message)
         elif isinstance(message, (CaptionPartial, CaptionFinal)):
-            if self._captions.qsize() >= CAPTIONS_KEPT:
-                self._captions.get_nowait()
-            self._captions.put_nowait(message)
+            self._captions.put(message)
         elif isinstance(message, ResponseCreated):
             inbox = self._asked.pop(message.event_id or "", None)
             if inbox is not None:

@@ -21,7 +21,7 @@ from evaluation.flickr import batches, read_split
 from evaluation.model import Missing, Tower, VideoModel
 from evaluation.scores import first_hits, recall, spread
 from llama_vid.llm.evidence import Finder
-from llama_vid.llm.search import READ_AGAIN, read_gains
+from llama_vid.llm.search import read_again
 from llama_vid.tokenizer.pair import TokenPair
 
 SEARCHED = 300  # captions that are read again: 20 photos each, 80 s on two cores
@@ -122,7 +122,7 @@ def evaluate_retrieval(
     searched: Searched | Missing = Missing("this model does not search by tokens")
     if isinstance(find, Finder) and pairs:
         chosen = np.array(spread(range(len(texts)), SEARCHED))
-        read = np.stack([read_again(find, texts[number], scores[number], pairs) for number in chosen])
+        read = np.stack([_searched(find, texts[number], scores[number], pairs) for number in chosen])
         everyone = np.arange(len(photos))
         searched = Searched(
             len(chosen),
@@ -138,13 +138,10 @@ def evaluate_retrieval(
     )
 
 
-def read_again(
+def _searched(
     find: Finder, text: str, cosines: npt.NDArray[np.float32], pairs: Sequence[TokenPair]
 ) -> npt.NDArray[np.float32]:
-    """The photos' z-scores (N,) for a text, as `llm.search` has them: those of the best with what their tokens say."""
-    z = cosines / float(find.scorer.plain(text).deviation[0])
-    best = np.argsort(-z)[:READ_AGAIN]
-    gains = read_gains(find, [pairs[index] for index in best], text).numpy()
-    read = np.asarray(z + gains.min(), dtype=np.float32)
-    read[best] = z[best] + gains
-    return read
+    """The photos' z-scores (N,) for a text, as the program's search has them."""
+    z = torch.from_numpy(cosines / float(find.scorer.plain(text).deviation[0]))
+    found: npt.NDArray[np.float32] = read_again(find, z, pairs, text).numpy()
+    return found

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from llama_vid.clients.live import AlertListener
+from llama_vid.listeners import Listeners
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.records import Record
 
@@ -35,7 +36,7 @@ class AlertDesk:
         self._journal = journal
         self._log = journal.alerts if journal is not None else None
         self._paused: dict[str, bool] = {}
-        self._listeners: list[AlertListener] = []
+        self._listeners: Listeners[AlertListener] = Listeners()
         self._taken: asyncio.Queue[tuple[AlertChange, int | None]] = (
             asyncio.Queue()
         )  # a rule makes two a minute at most
@@ -52,7 +53,7 @@ class AlertDesk:
             change, number = await self._taken.get()
             if self._log is not None and number is not None and not await self._log.committed(number, PATIENCE_S):
                 logger.warning("Camera %s: an alert is told before it is on disk", change.event.camera)
-            for listener in list(self._listeners):
+            for listener in self._listeners:
                 try:
                     listener(change)
                 except Exception:  # one listener must not keep an alert from the others
@@ -60,8 +61,7 @@ class AlertDesk:
 
     def listen(self, listener: AlertListener) -> Callable[[], None]:
         """Calls `listener(change)` on every change from now on; the returned function ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._listeners.add(listener)
 
     def paused(self, camera: str) -> bool:
         """Whether a camera's alerts are paused; also after a restart."""

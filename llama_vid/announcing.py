@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from llama_vid.clients.webhook import Webhook
 from llama_vid.clients.webhook_options import WebhookOptions
 from llama_vid.errors import LlamaVidError
 from llama_vid.history import History
+from llama_vid.listeners import Listeners
 from llama_vid.settings import Config
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class ServerCameras:
     def __init__(self, desk: CameraDesk, history: History, journal: Journal, zone: tzinfo | None = None) -> None:
         self._desk, self._history, self._journal, self._zone = desk, history, journal, zone
         self._summaries: dict[str, str] = {}
-        self._listeners: list[Callable[[str], None]] = []
+        self._listeners: Listeners[Callable[[str], None]] = Listeners()
 
     def cards(self) -> Sequence[CameraCard]:
         """All cameras."""
@@ -83,14 +85,10 @@ class ServerCameras:
 
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Calls `callback(camera)` when a card changed, came or went; the returned function ends that."""
-        stop = self._desk.follow(callback)
-        self._listeners.append(callback)
-
-        def end() -> None:
-            self._listeners.remove(callback)
-            stop()
-
-        return end
+        listening = contextlib.ExitStack()
+        listening.callback(self._desk.follow(callback))
+        listening.callback(self._listeners.add(callback))
+        return listening.close
 
     async def ask(self, camera: str, question: str) -> Reply:
         """A question's answer. Raises LlamaVidError."""
@@ -115,7 +113,7 @@ class ServerCameras:
                 text = await asyncio.to_thread(self._summary, name)
                 if text and text != self._summaries.get(name):
                     self._summaries[name] = text
-                    for listener in list(self._listeners):
+                    for listener in self._listeners:
                         listener(name)
             await asyncio.sleep(SUMMARY_S)
 

@@ -46,6 +46,8 @@ BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
 RARITY: Final = "rarity.safetensors"
 PEOPLE: Final = "people.safetensors"
+#: Parts that no stage of training makes, which a bundle may lack (`training/bundle_part.py`).
+BESIDE: Final = (RARITY, PEOPLE)
 FORMAT: Final = 1
 #: The longest time marks: of a recording, and of a live camera.
 MARKS: Final = ("[9999 min]", "[23:59]")
@@ -97,9 +99,7 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tensors = {
         file: expanded(_tensors(folder, file, digest))
         for file, digest in manifest["files"].items()
-        if file.endswith(".safetensors")
-        and file not in (RARITY, PEOPLE)
-        and not file.startswith("full")  # see full_tokens.py
+        if file.endswith(".safetensors") and file not in BESIDE and not file.startswith("full")  # see full_tokens.py
     }
     rarity, people = load_rarity(folder, manifest), manifest["files"].get(PEOPLE)
     people_tensors = None if people is None else _tensors(folder, PEOPLE, people)

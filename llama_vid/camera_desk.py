@@ -12,6 +12,7 @@ from llama_vid.alert_desk import AlertDesk
 from llama_vid.caption_desk import CaptionDesk
 from llama_vid.clients.live import StatusListener
 from llama_vid.errors import ConfigError, LlamaVidError, ProtocolError
+from llama_vid.listeners import Listeners
 from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
 from llama_vid.settings import CameraSettings
 from llama_vid.settings_alerts import engine_rules
@@ -44,8 +45,8 @@ class CameraDesk:
         self.captions = CaptionDesk()
         self._make_ingest = make_ingest
         self._cameras: dict[str, Camera] = {}
-        self._listeners: list[StatusListener] = []
-        self._followers: list[Callable[[str], None]] = []
+        self._listeners: Listeners[StatusListener] = Listeners()
+        self._followers: Listeners[Callable[[str], None]] = Listeners()
         self._model: asyncio.Future[LiveModel] | None = None
         self._model_failure = ""
         self._group = asyncio.TaskGroup()
@@ -125,13 +126,11 @@ class CameraDesk:
 
     def listen(self, listener: StatusListener) -> Callable[[], None]:
         """Calls `listener(camera, state, reason)` on every change; the returned function ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._listeners.add(listener)
 
     def follow(self, follower: Callable[[str], None]) -> Callable[[], None]:
         """Calls `follower(camera)` when a camera came or went, or its state, its rules or a pause of alerts changed."""
-        self._followers.append(follower)
-        return lambda: self._followers.remove(follower)
+        return self._followers.add(follower)
 
     def add(self, name: str, settings: CameraSettings) -> Camera:
         """Starts a camera. Raises ProtocolError with code camera_exists."""
@@ -267,10 +266,10 @@ class CameraDesk:
         camera.state, camera.reason = state, reason
         level = logging.WARNING if state in ("failed", "stalled") else logging.INFO
         logger.log(level, "Camera %s: %s%s", camera.name, state, f" ({reason})" if reason else "")
-        for listener in list(self._listeners):
+        for listener in self._listeners:
             listener(camera.name, state, reason)
         self._changed(camera.name)
 
     def _changed(self, name: str) -> None:
-        for follower in list(self._followers):
+        for follower in self._followers:
             follower(name)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from llama_vid.clients.captions.cues import Cue, CueMaker
 from llama_vid.clients.live import CaptionListener
+from llama_vid.listeners import Listeners
 from llama_vid.llm.speech.words import CaptionEvent, Line, Word
 from llama_vid.memory.records import Record
 
@@ -18,17 +19,16 @@ class CaptionDesk:
     """Hands captions of all cameras on. All methods run in the event loop's thread."""
 
     def __init__(self) -> None:
-        self._listeners: list[CaptionListener] = []
+        self._listeners: Listeners[CaptionListener] = Listeners()
 
     def take(self, camera: str, event: CaptionEvent) -> None:
         """Something was said, or is being said."""
-        for listener in list(self._listeners):
+        for listener in self._listeners:
             listener(camera, event)
 
     def listen(self, listener: CaptionListener) -> Callable[[], None]:
         """Calls `listener(camera, event)` on every event from now on; the returned function ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        return self._listeners.add(listener)
 
 
 def record_of(line: Line) -> Record:

@@ -68,11 +68,8 @@ class History:
             jpeg = await camera.session.snapshot(seconds)
             if jpeg is not None:
                 return jpeg
-        past = await asyncio.to_thread(self._past, name)
-        if past is None:
-            self._desk.camera(name)
-            return None
-        return await asyncio.to_thread(past.jpeg, seconds)
+        past = await self.known(name)
+        return await asyncio.to_thread(past.jpeg, seconds) if past is not None else None
 
     async def events(self, name: str, start: float | None, end: float | None, limit: int) -> list[AlertEvent]:
         """The newest `limit` alert events that share time with [start, end], in time order.
@@ -82,23 +79,25 @@ class History:
         first, last = float("-inf") if start is None else start, float("inf") if end is None else end
         journal = self._journal
         found = await asyncio.to_thread(journal.alerts.events, name, first, last, limit) if journal is not None else []
-        if not found and await asyncio.to_thread(self._past, name) is None:
-            self._desk.camera(name)
+        if not found:
+            await self.known(name)
         return found
 
     async def said(self, name: str, start: float | None, end: float | None) -> list[Record]:
         """What was said between two times, in time order. Raises ProtocolError as `timeline` does."""
         first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        past = await self.known(name)
+        return await asyncio.to_thread(past.records, TRANSCRIPT, first, last) if past is not None else []
+
+    async def known(self, name: str) -> CameraJournal | None:
+        """What the journal has of a camera, None for nothing yet.
+
+        Raises ProtocolError (no_such_camera) for one that is neither configured nor in the journal.
+        """
         past = await asyncio.to_thread(self._past, name)
         if past is None:
             self._desk.camera(name)
-            return []
-        return await asyncio.to_thread(past.records, TRANSCRIPT, first, last)
-
-    async def known(self, name: str) -> None:
-        """Raises ProtocolError (no_such_camera) for a camera that is neither configured nor in the journal."""
-        if await asyncio.to_thread(self._past, name) is None:
-            self._desk.camera(name)
+        return past
 
     def _past(self, name: str) -> CameraJournal | None:
         """What the journal has of a camera, None for nothing. A name that came from outside is only looked up."""

@@ -214,9 +214,7 @@ class LLaMAVID:
             load = partial(self._hearing, captions.model, captions.language or "", captions.threads)
             return CameraSpeech(load, queue, hotwords=captions.hotwords, name=name, sink=on_caption, keep=keep)
 
-        if self._thread is None or self._intake is None or self._leisure is None:
-            self._thread = ModelThread()
-            self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
+        thread, intake, leisure = self._at_work()
         recorder = self._recorder(watch_for, self._journal.camera(name) if self._journal is not None else None)
         watcher = RuleWatcher(
             name,
@@ -226,7 +224,7 @@ class LLaMAVID:
             zone=self._zone,
         )
         return Session(
-            opened, recorder, self.responder, self._thread, self._intake, self._leisure,
+            opened, recorder, self.responder, thread, intake, leisure,
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
         )  # fmt: skip
 
@@ -237,20 +235,25 @@ class LLaMAVID:
         """
         if self._journal is None:
             raise ConfigError("rules are tried on what is kept on disk, and nothing is; set memory.path")
-        if self._thread is None:
-            self._thread = ModelThread()
-            self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
+        thread, _, _ = self._at_work()
         found: list[Trial] = []
 
         def steps(journal: CameraJournal) -> Iterator[None]:
             scorer = RuleScorer(self.bundle.scorer, self.bundle.tower)
             found.append((yield from trying(journal, rules, scorer, start, end, self._zone)))
 
-        work = self._thread.iterate(Priority.REBUILD, steps(self._journal.camera(camera)))
+        work = thread.iterate(Priority.REBUILD, steps(self._journal.camera(camera)))
         async with contextlib.aclosing(work) as items:
             async for _ in items:
                 pass
         return found[0]
+
+    def _at_work(self) -> tuple[ModelThread, Intake, Leisure]:
+        """The model's thread and what all cameras share in it, begun when they are first wanted."""
+        if self._thread is None or self._intake is None or self._leisure is None:
+            self._thread = ModelThread()
+            self._intake, self._leisure = Intake(self.bundle.tower, self._thread), Leisure(self._thread)
+        return self._thread, self._intake, self._leisure
 
     def _hearing(self, model: str, language: str, threads: int) -> SpeechModel:
         """The speech model, one for all cameras that want the same; called in the captions' threads."""

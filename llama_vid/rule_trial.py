@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -48,18 +48,10 @@ class Trial:
     moments: int
 
 
-class EmbeddingScorer(Protocol):
-    """`RuleScorer`, of frames by themselves."""
-
-    def prepare(self, rules: Sequence[Rule]) -> None: ...
-    def score_anew(self, seen: Seen) -> Sequence[float]: ...
-    def told(self, rule: Rule, seen: Seen) -> str: ...
-
-
 class _Anew:
     """Scores frames of which nothing but the embedding is known."""
 
-    def __init__(self, scorer: EmbeddingScorer) -> None:
+    def __init__(self, scorer: RuleScorer) -> None:
         self.prepare, self.score, self.told = scorer.prepare, scorer.score_anew, scorer.told
 
 

@@ -96,9 +96,7 @@ class Finder:
         """The pairs that a yes/no question reads: half the best-scoring frames, half spread evenly, in time order."""
         if len(entries) <= READ:
             return [entry.pair for entry in entries]
-        even = {round(i * (len(entries) - 1) / (READ // 2 - 1)) for i in range(READ // 2)}
-        chosen = sorted(even | set(z.topk(READ // 2).indices.tolist()))
-        return [entries[index].pair for index in chosen]
+        return [entries[index].pair for index in best_and_spread(z, READ)]
 
     def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
         """The language model's score of yes minus no, from token pairs and the question alone (no pairs: blind)."""
@@ -177,3 +175,12 @@ class Finder:
         found = zip(agreement(proposals, self.rarity), z, proposals, strict=True)
         _, score, best = max(found, key=lambda item: item[0] + SEEN * item[1])
         return best.text, float(score)
+
+
+def best_and_spread(z: Tensor, count: int) -> list[int]:
+    """The numbers of at most `count` (4 or more) frames, ascending: half of them score best by `z` (N,), half lie evenly
+    over all.
+    """
+    half = count // 2
+    even = {round(at * (len(z) - 1) / (half - 1)) for at in range(half)}
+    return sorted(even | set(z.topk(min(half, len(z))).indices.tolist()))

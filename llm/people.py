@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from llama_vid.llm.calibration import logistic
+from llama_vid.llm.evidence import best_and_spread
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.tokenizer.people import names_people
 
@@ -25,9 +26,7 @@ def weighed(inquiry: Inquiry, text: str, z: Tensor, probability: float) -> tuple
     named = names_people(text)
     if named not in ("anybody", "somebody"):
         return probability, z
-    count = len(inquiry.entries)
-    even = {round(at * (count - 1) / max(1, LOOKED_AT // 2 - 1)) for at in range(LOOKED_AT // 2)}
-    chosen = sorted(even | set(z.topk(min(count, LOOKED_AT // 2)).indices.tolist()))
+    chosen = best_and_spread(z, LOOKED_AT)
     odds = inquiry.watched.people([inquiry.entries[index].start for index in chosen])
     if odds is None or len(odds) != len(chosen):
         return probability, z

@@ -17,8 +17,8 @@ from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.subjects import AUXILIARY
 
-#: p(there) below which a question is denied: where, on even-numbered clips, what is missing of 80 in 100 denied and
-#: what is over 10 in 100 denied falsely is least together.
+#: p(there) below which a question is denied: on even-numbered clips it denies falsely no more than 0.3 does, and more
+#: of what is not there; above it, more is denied falsely.
 DENIED_BELOW: Final = 0.35
 #: Familiar things of a kind that make the kind familiar.
 FEW: Final = 2

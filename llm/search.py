@@ -45,13 +45,10 @@ def search(find: Finder, entries: Sequence[MemoryEntry], text: str, limit: int) 
     if not entries or limit < 1:
         return []
     found = _moments(entries, find.scores(entries, text), max(limit, READ_AGAIN))
-    read = found[:READ_AGAIN]
-    if len(read) > 1:
-        gains = read_gains(find, [entries[each.best].pair for each in read], text).tolist()
-        # What was not read is taken for as unlikely as the least likely that was: it passes none by being left out.
-        gains += [min(gains)] * (len(found) - len(read))
-        found = [replace(each, z=each.z + gain) for each, gain in zip(found, gains, strict=True)]
-        found.sort(key=lambda each: each.z, reverse=True)
+    pairs = [entries[each.best].pair for each in found]
+    z = read_again(find, torch.tensor([each.z for each in found]), pairs, text).tolist()
+    found = [replace(each, z=score) for each, score in zip(found, z, strict=True)]
+    found.sort(key=lambda each: each.z, reverse=True)
     return [
         Moment(round(entries[each.first].start, 3), round(entries[each.last].end, 3), round(find.sure(each.z), 4))
         for each in found[:limit]
@@ -82,10 +79,20 @@ def _moments(entries: Sequence[MemoryEntry], z: Tensor, limit: int) -> list[_Fou
     return out
 
 
-def read_gains(find: Finder, pairs: Sequence[TokenPair], text: str) -> Tensor:
-    """What each of N frames gains in z-score (N,) by what the language model reads in it; 0 on average."""
-    nats = caption_likelihoods(find.language, pairs, text)
-    return NAT * (nats - nats.mean())
+def read_again(find: Finder, z: Tensor, pairs: Sequence[TokenPair], text: str) -> Tensor:
+    """The z-scores (N,) of frames with these `pairs`, the best READ_AGAIN with what the language model reads in them.
+
+    That is 0 on average. What is not read is taken for as unlikely as the least likely that is: it passes none by
+    being left out.
+    """
+    best = z.argsort(descending=True, stable=True)[:READ_AGAIN]
+    if len(best) < 2:
+        return z
+    nats = caption_likelihoods(find.language, [pairs[index] for index in best.tolist()], text)
+    gains = NAT * (nats - nats.mean())
+    read = z + gains.min()
+    read[best] = z[best] + gains
+    return read
 
 
 def caption_likelihoods(model: LanguageModel, pairs: Sequence[TokenPair], text: str) -> Tensor:

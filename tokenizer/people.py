@@ -80,9 +80,13 @@ class PeopleProbe:
 
     def odds(self, patches: Tensor, inside: Tensor | None = None) -> Tensor:
         """The log odds (B,) of people in frames, or in the patches numbered `inside` alone."""
+        return self.odds_of(self.each(patches), inside)
+
+    def odds_of(self, each: Tensor, inside: Tensor | None = None) -> Tensor:
+        """As `odds`, of what speaks for a person in every patch (B, P)."""
         if inside is not None:
-            patches = patches[:, inside.to(patches.device)]
-        return self.scaled(self.pooled(self.each(patches))) - WARY
+            each = each[:, inside.to(each.device)]
+        return self.scaled(self.pooled(each)) - WARY
 
     def scaled(self, pooled: Tensor) -> Tensor:
         """Soft maxima as log odds, as captioned photos have them."""

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from llama_vid.bundle import FORMAT, MANIFEST, RARITY
+from llama_vid.bundle import BESIDE, FORMAT, MANIFEST
 from llama_vid.compact import compacted, thin_deltas
 from llama_vid.errors import BundleError
 from llama_vid.llm.calibration import Calibration
@@ -47,8 +47,8 @@ def export_bundle(
     `TrainableDecoder.lora_tensors()`, `background` (N, E) unit-length joined embeddings of ordinary photos, `full` the
     projector's state and the deltas of the baseline `full`, `needs` the tower and the language model where they are not
     those of `mini` (see `llama_vid/needs.py`); there are no heads if it names a tower. With `calibration` None a
-    calibration that the folder holds already is kept; with an empty `card` so is its model card. So is its table of how
-    rare words are (`training/rarity.py`), which no training changes.
+    calibration that the folder holds already is kept; with an empty `card` so is its model card. So are the
+    parts that are made beside training (`training/bundle_part.py`): how rare words are, and the people probe.
     Raises BundleError if the parts do not fit each other or hold numbers that are not finite.
     """
     needs = needs or {}
@@ -68,8 +68,7 @@ def export_bundle(
     if full is not None:
         weights["full.safetensors"] = compacted(full[0])
         weights["full-lora.safetensors"] = thin_deltas(full[1])
-    if (out / RARITY).is_file():
-        weights[RARITY] = load_file(out / RARITY)
+    weights |= {file: load_file(out / file) for file in BESIDE if (out / file).is_file()}
     for file, tensors in weights.items():
         _check_finite(file, tensors)
     out.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,6 @@ of features and four of training on two cores. A tenth is held out, for the odds
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import random
 import re
 from collections.abc import Sequence
@@ -23,15 +21,14 @@ from typing import Final
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llama_vid.bundle import MANIFEST, PEOPLE, find_bundle, load_bundle, read_manifest
+from llama_vid.bundle import PEOPLE, find_bundle, load_bundle
 from llama_vid.errors import ConfigError
-from llama_vid.tokenizer.parts import sha256_of
 from llama_vid.tokenizer.people import PeopleProbe
 from llama_vid.tokenizer.tower import ImageTower
+from training.bundle_part import put_part
 from training.flickr8k import data_folder, read_captions
 
 WITH, MOSAICS, CELL, ACROSS = 1600, 900, 88, 3
@@ -190,19 +187,6 @@ def _fitted(probe: PeopleProbe, held: Examples) -> tuple[Tensor, Tensor]:
     return line[0].detach().clone(), line[1].detach().clone()
 
 
-def write_people(tensors: dict[str, Tensor], bundle: Path) -> None:
-    """Put a probe into a bundle's folder; the manifest comes last. Raises BundleError if it is no bundle."""
-    manifest = read_manifest(bundle)
-    fresh = bundle / f".{PEOPLE}"
-    save_file({key: value.contiguous() for key, value in tensors.items()}, fresh)
-    fresh.chmod(0o644)
-    manifest["files"] = dict(sorted((manifest["files"] | {PEOPLE: sha256_of(fresh)}).items()))
-    text = bundle / f".{MANIFEST}"
-    text.write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
-    os.replace(fresh, bundle / PEOPLE)
-    os.replace(text, bundle / MANIFEST)
-
-
 def main() -> None:
     """Encode, train, write, and say how well what was held out is told."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,7 +195,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder = arguments.folder or data_folder() / "flickr8k"
     place = find_bundle(arguments.bundle)
-    write_people(probe_of(examples(load_bundle(arguments.bundle).tower, folder)), place)
+    put_part(probe_of(examples(load_bundle(arguments.bundle).tower, folder)), place, PEOPLE)
     print(f"{place / PEOPLE}: {(place / PEOPLE).stat().st_size} bytes")
 
 

@@ -20,7 +20,7 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.rules.places import Places, places_of
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
-from llama_vid.tokenizer.people import WARY, names_people
+from llama_vid.tokenizer.people import WARY, Named, names_people
 from llama_vid.tokenizer.regions import chosen_region, region_embeddings
 from llama_vid.tokenizer.scoring import Query, SceneScorer
 from llama_vid.tokenizer.seen import Seen
@@ -53,12 +53,13 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A rule that looks at pictures: its number, its texts (`when` first), and where it looks."""
+    """A rule that looks at pictures: its number, its texts (`when` first), where it looks, and whom it names."""
 
     number: int
     rule: Rule
     texts: tuple[_Text, ...]
     places: Places | None
+    people: Named
 
 
 class RuleScorer:
@@ -90,7 +91,7 @@ class RuleScorer:
                 queries.append(query)
                 at += len(query.phrases)
             places = places_of(rule.zone, self._tower.patches) if rule.zone is not None else None
-            found.append(_Prepared(number, rule, tuple(texts), places))
+            found.append(_Prepared(number, rule, tuple(texts), places, names_people(rule.when)))
         self._prepared, self._count, self._last = tuple(found), len(rules), None
         if queries:
             deviation_ = torch.cat([query.deviation for query in queries])
@@ -132,7 +133,7 @@ class RuleScorer:
                     rows.append(chosen_region(self._tower, patches, each.places.block))
         z = torch.cat(rows) @ self._phrases - self._means
         own = 1 + count  # the row of the next zone's own region
-        whole = self._chances(patches, None)
+        whole, who = self._chances(patches, None), self._people(patches)
         for each in self._prepared:
             chances = whole
             if each.places is None or regions is None:
@@ -146,19 +147,26 @@ class RuleScorer:
                 parts = [(inside, FRAME + REGION, _expected(len(inside)))]
             shown = [_shown(text, parts, chances) for text in each.texts]
             against = [AGAINST * (shown[0] - other) for other in shown[1:]]
-            odds[each.number] = min([self._with_people(each, shown[0] + BIAS, patches), *against])
+            odds[each.number] = min([self._with_people(each, shown[0] + BIAS, who), *against])
         return [logistic(value) if value > -math.inf else 0.0 for value in odds]
 
-    def _with_people(self, each: _Prepared, odds: float, patches: Tensor | None) -> float:
+    def _people(self, patches: Tensor | None) -> Tensor | None:
+        """What speaks for a person in every patch (1, P), where a rule names people and the bundle knows them."""
+        probe = self._tower.people
+        if probe is None or patches is None or not any(each.people for each in self._prepared):
+            return None
+        return probe.each(patches)
+
+    def _with_people(self, each: _Prepared, odds: float, who: Tensor | None) -> float:
         """A rule's log odds, where it names people, by the probe that knows them."""
-        probe, named = self._tower.people, names_people(each.rule.when)
-        if probe is None or patches is None or not named:
+        probe = self._tower.people
+        if probe is None or who is None or not each.people:
             return odds
-        people = float(probe.odds(patches, each.places.patches if each.places is not None else None))
+        people = float(probe.odds_of(who, each.places.patches if each.places is not None else None))
         # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
-        if named == "anybody":
+        if each.people == "anybody":
             return people
-        return min(people, odds + SORT) if named == "somebody" else min(odds, people + WARY)
+        return min(people, odds + SORT) if each.people == "somebody" else min(odds, people + WARY)
 
     def _meant(self, query: Query) -> Tensor | None:
         """The classes (1000,) that a text means, as weights; None where it means none."""

@@ -15,7 +15,8 @@ from llama_vid.bundle import MANIFEST, PEOPLE
 from llama_vid.errors import ConfigError
 from llama_vid.tokenizer.parts import sha256_of
 from llama_vid.tokenizer.people import WARY, PeopleProbe
-from training.people import NAMED, Examples, _mosaic, cells_of, probe_of, sorted_photos, write_people
+from training.bundle_part import put_part
+from training.people import NAMED, Examples, _mosaic, cells_of, probe_of, sorted_photos
 
 
 def drawn(count: int, patches: int = 81, channels: int = 12, seed: int = 0) -> Examples:
@@ -90,6 +91,6 @@ def test_a_mosaic_has_its_photos_in_reading_order(tmp_path: Path) -> None:
 def test_the_manifest_names_what_was_written(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"format": 1, "files": {"README.md": "0"}}))
     tensors = probe_of(drawn(60), epochs=1)
-    write_people(tensors, tmp_path)
+    put_part(tensors, tmp_path, PEOPLE)
     assert json.loads((tmp_path / MANIFEST).read_text())["files"][PEOPLE] == sha256_of(tmp_path / PEOPLE)
     assert load_file(tmp_path / PEOPLE).keys() == tensors.keys()

@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from llama_vid.bundle import MANIFEST, RARITY, fingerprint, load_rarity, read_manifest
+from llama_vid.bundle import MANIFEST, PEOPLE, RARITY, fingerprint, load_rarity, read_manifest
 from llama_vid.errors import BundleError, ConfigError
 from llama_vid.llm.agreement import hashed
 from llama_vid.tokenizer.parts import sha256_of
 from tests.training.test_export import export
-from training.rarity import main, rarity_of, write_rarity
+from training.bundle_part import put_part
+from training.rarity import main, rarity_of
 
 LINES = [
     ("1.jpg", "train", "A dog runs ."),
@@ -54,8 +55,11 @@ def test_it_is_in_the_manifest_and_stays_over_an_export(
     rarity = load_rarity(bundle, manifest)
     assert rarity is not None
     assert rarity.weight("a") == 0.0 < rarity.weight("dog") < rarity.weight("zebra") == 1.0
+    put_part({"linear": torch.zeros(3)}, bundle, PEOPLE)
+    with_people = read_manifest(bundle)["files"][PEOPLE]
     again = export(bundle)
     assert again["files"][RARITY] == manifest["files"][RARITY]
+    assert again["files"][PEOPLE] == with_people, "so is every part that no stage makes"
     assert set(load_file(bundle / RARITY)) == {"keys", "weights"}
     assert sorted(path.name for path in bundle.iterdir()) == sorted([*again["files"], MANIFEST])
 
@@ -63,7 +67,7 @@ def test_it_is_in_the_manifest_and_stays_over_an_export(
 def test_a_damaged_or_missing_table_is_one_clear_error(photos: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "tiny"
     export(bundle)
-    write_rarity(rarity_of(photos), bundle)
+    put_part(rarity_of(photos), bundle, RARITY)
     manifest = read_manifest(bundle)
     (bundle / RARITY).write_bytes((bundle / RARITY).read_bytes()[:-1] + b"\x07")
     with pytest.raises(BundleError, match=r"rarity\.safetensors of the bundle tiny is damaged"):

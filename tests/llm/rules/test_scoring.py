@@ -152,7 +152,10 @@ def test_who_is_there_is_for_the_people_probe_to_say(tower: Tower, background: T
         def __init__(self, odds: float) -> None:
             self.said = odds
 
-        def odds(self, patches: Tensor, inside: Tensor | None = None) -> Tensor:
+        def each(self, patches: Tensor) -> Tensor:
+            return patches[..., 0]
+
+        def odds_of(self, each: Tensor, inside: Tensor | None = None) -> Tensor:
             return torch.tensor([self.said if inside is None else -5.0])
 
     seen = frame((WORDS[0], 0))
