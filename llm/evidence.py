@@ -178,9 +178,7 @@ class Finder:
 
 
 def best_and_spread(z: Tensor, count: int) -> list[int]:
-    """The numbers of at most `count` (4 or more) frames, ascending: half of them score best by `z` (N,), half lie evenly
-    over all.
-    """
+    """The numbers of at most `count` (4 or more) frames, ascending: half score best by `z` (N,), half lie evenly."""
     half = count // 2
     even = {round(at * (len(z) - 1) / (half - 1)) for at in range(half)}
     return sorted(even | set(z.topk(min(half, len(z))).indices.tolist()))
