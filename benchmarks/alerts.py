@@ -47,6 +47,7 @@ CAMERAS: Final = 8
 SECONDS: Final = 120.0
 SHOWN_S: Final = 9  # seconds of each film before the other one
 GOAL_S: Final = 1.5
+FRAME_S: Final = 1.0  # at one frame a second
 PINGS: Final = 100
 RULES: Final = (
     {"name": "car", "when": "a car", "for": "2s", "cooldown": "0s"},
@@ -177,7 +178,8 @@ async def _watch(model: LLaMAVID, journal: Journal, wall: Wall, port: int, secon
 
     def heard(change: AlertChange) -> None:
         if change.type == "new":
-            at[change.event.id], told[change.event.id] = change.at, time.time()
+            # A frame stands for the second that begins with it; a change is dated to that second's end.
+            at[change.event.id], told[change.event.id] = change.at - FRAME_S, time.time()
 
     async def collect() -> None:
         async for name, when in _arrivals(port):

@@ -30,7 +30,7 @@ ARTICLES, MOSTLY_WRONG = frozenset({"a", "an", "the", "is", "are", "in", "on", "
 #: Captions to read beside the figures, and the worst ones shown as failures.
 SAMPLES, WORST = 8, 48
 #: Photos that are captioned unless a limit says otherwise, spread evenly: a thousand by two systems take twice as long.
-PHOTOS = 500
+PHOTOS = 300
 
 
 @dataclass(frozen=True, slots=True)

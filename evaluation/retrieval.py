@@ -24,7 +24,7 @@ from llama_vid.llm.evidence import Finder
 from llama_vid.llm.search import read_again
 from llama_vid.tokenizer.pair import TokenPair
 
-SEARCHED = 300  # captions that are read again: 20 photos each, 80 s on two cores
+SEARCHED = 200  # captions that are read again: 20 photos each, a minute on two cores
 PHOTOS_A_BATCH = 16  # larger gains nothing on two cores
 TEXTS_A_BATCH = 128
 
