@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from llama_vid.llm.answer import AnswerPiece
@@ -20,8 +20,13 @@ CaptionListener = Callable[[str, CaptionEvent], None]
 class AskableCamera(Protocol):
     """A camera that is being watched."""
 
-    def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
-        """Streams an answer about what was seen so far; closing the iterator cancels it."""
+    def ask(
+        self, question: str, *, conversation: str | None = None, earlier: Sequence[str] = ()
+    ) -> AsyncIterator[AnswerPiece]:
+        """Streams an answer about what was seen so far; closing the iterator cancels it.
+
+        A follow-up is understood by the earlier questions of its `conversation`, or by those given as `earlier`.
+        """
 
 
 class CameraDirectory(Protocol):

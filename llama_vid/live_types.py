@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
+from llama_vid.llm.answer import AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
@@ -32,7 +32,12 @@ class StreamCounts(Protocol):
 class LiveSession(Protocol):
     """A camera that is being watched (`llama_vid.session.Session`)."""
 
-    def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]: ...
+    def ask(
+        self, question: str, *, conversation: str | None = None, earlier: Sequence[str] = ()
+    ) -> AsyncIterator[AnswerPiece]: ...
+    async def search(
+        self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
+    ) -> list[Moment]: ...
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]: ...
     async def snapshot(self, seconds: float | None = None) -> bytes | None: ...
     def on_state(self, callback: Callable[[Any, str], None]) -> None: ...
@@ -71,6 +76,9 @@ class LiveModel(Protocol):
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
         captions to `on_caption`.
         """
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of the language model each text has."""
 
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         """What rules would have raised over what is kept of a camera between two times."""

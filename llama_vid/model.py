@@ -228,6 +228,11 @@ class LLaMAVID:
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
         )  # fmt: skip
 
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of the language model each text has; counted in the model's thread."""
+        tokenize = self.bundle.language.tokenize
+        return await self._at_work()[0].run(Priority.QUESTION, lambda: [len(tokenize(text)) for text in texts])
+
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         """What alert rules would have raised over what the journal holds of a camera between two times.
 

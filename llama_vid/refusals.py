@@ -19,6 +19,8 @@ STATUSES = {
     "too_many_cameras": 409,
     "too_big": 413,
     "unsupported_media_type": 415,
+    "camera_failed": 503,
+    "no_model": 503,
     "not_ready": 503,
     "unavailable": 503,
 }

@@ -9,15 +9,25 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from fastapi import FastAPI, WebSocket
 
-from llama_vid import routes_alerts, routes_cameras, routes_captions, routes_page, routes_whip
+from llama_vid import (
+    routes_alerts,
+    routes_cameras,
+    routes_captions,
+    routes_openai,
+    routes_page,
+    routes_search,
+    routes_whip,
+)
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.announcing import Announcements, ServerCameras
 from llama_vid.camera_desk import CameraDesk
+from llama_vid.clients.openai_chat import OpenChats
 from llama_vid.clients.outbox import PATIENCE_S
 from llama_vid.clients.websocket import serve_client
 from llama_vid.config import check_bind
@@ -67,6 +77,8 @@ def create_app(
             app.state.journal = journal
             app.state.history = History(desk, journal)
             app.state.metrics = Metrics(desk, loading, journal)
+            app.state.chats = OpenChats(app.state.metrics.answered)
+            app.state.zone = ZoneInfo(config.timezone) if config.timezone else datetime.now().astimezone().tzinfo or UTC
             if journal is not None:
                 announcements.open(journal.alerts)
             for name, settings in config.cameras.items():
@@ -89,7 +101,10 @@ def create_app(
                         task.cancel()
 
     app = FastAPI(title="LLaMA-VID Live", lifespan=lifespan, docs_url=None, redoc_url=None)
-    for routes in (routes_page, routes_cameras, routes_alerts, routes_captions, routes_whip):
+    all_routes = (
+        routes_page, routes_cameras, routes_search, routes_alerts, routes_captions, routes_whip, routes_openai,
+    )  # fmt: skip
+    for routes in all_routes:
         app.include_router(routes.router)
 
     @app.websocket("/ws")

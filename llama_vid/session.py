@@ -15,16 +15,18 @@ from llama_vid.camera_rules import AlertSink, CameraRules
 from llama_vid.camera_speech import CameraSpeech
 from llama_vid.caption_desk import record_of
 from llama_vid.chronicle import Chronicle
-from llama_vid.errors import EndOfStream, SourceError
+from llama_vid.errors import EndOfStream, QuestionError, SourceError
 from llama_vid.film import Watching
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
-from llama_vid.llm.answer import AnswerPiece, MemoryUse, Span, TokenUse
+from llama_vid.llm.answer import AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.questions import sort_question
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.watcher import RuleWatcher, Second
+from llama_vid.llm.search import search
 from llama_vid.llm.speech.words import Line
+from llama_vid.memory.entry import MemoryEntry
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.stream.frame import Frame
@@ -172,10 +174,16 @@ class Session:
                 f"{self.name} ended after {self.watched_s:.0f} s of the {seconds:.0f} s waited for; check the source"
             )
 
-    async def ask(self, question: str, *, conversation: str | None = None) -> AsyncIterator[AnswerPiece]:
-        """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
+    async def ask(
+        self, question: str, *, conversation: str | None = None, earlier: Sequence[str] = ()
+    ) -> AsyncIterator[AnswerPiece]:
+        """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError.
+
+        A follow-up is understood by the earlier questions of its `conversation`, or by those that the caller kept
+        (`earlier`, oldest first).
+        """
         self._upkeep.asked()
-        subject = self._subjects.get(conversation) if conversation else None
+        subject = (self._subjects.get(conversation) if conversation else None) or self._subject_of(earlier)
         pieces = self._responder.respond(question, self._watching, subject=subject)
         async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
             async for piece in items:
@@ -187,6 +195,29 @@ class Session:
                 self._subjects.move_to_end(conversation)
                 while len(self._subjects) > CONVERSATIONS:
                     self._subjects.popitem(last=False)
+
+    def _subject_of(self, earlier: Sequence[str]) -> str | None:
+        """What the newest question that names anything is about."""
+        for question in reversed(earlier):
+            with contextlib.suppress(QuestionError):  # an empty one, say: it names nothing
+                if said := sort_question(question, zone=self._watching.zone).subject:
+                    return said
+        return None
+
+    async def search(
+        self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
+    ) -> list[Moment]:
+        """The moments in memory that match a text and share time with [start, end], best first."""
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        self._upkeep.asked()
+
+        def found() -> list[Moment]:
+            entries: Sequence[MemoryEntry] = self._watching.entries
+            if start is not None or end is not None:
+                entries = [entry for entry in entries if entry.end > first and entry.start <= last]
+            return search(self._responder.find, entries, text, limit)
+
+        return await self._thread.run(Priority.QUESTION, found)
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         """The captioned scenes that share time with [start, end]. Scenes not told yet have plain sentences."""

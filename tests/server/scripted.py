@@ -19,7 +19,7 @@ from typing import Any, Self
 from PIL import Image
 
 from llama_vid.errors import QuestionError, SourceError
-from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Span, TokenUse
+from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange, AlertEvent
@@ -53,6 +53,8 @@ class ScriptedSession:
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
         self.questions: list[tuple[str, str | None]] = []
+        self.earlier: list[str] = []
+        self.searched: list[tuple[str, float | None, float | None, int]] = []
         self.cancelled = threading.Event()
         self.closed = threading.Event()
         self.state = "live"
@@ -100,8 +102,11 @@ class ScriptedSession:
         for callback in self._callbacks:
             callback(state, reason)
 
-    async def ask(self, question: str, *, conversation: str | None = None) -> AsyncGenerator[AnswerPiece, None]:
+    async def ask(
+        self, question: str, *, conversation: str | None = None, earlier: Sequence[str] = ()
+    ) -> AsyncGenerator[AnswerPiece, None]:
         self.questions.append((question, conversation))
+        self.earlier = list(earlier)
         verb, _, rest = question.partition(" ")
         text = ""
         try:
@@ -131,6 +136,12 @@ class ScriptedSession:
             case "wait" | "fail" | "crash":
                 return ["Well, "]
         return ["You asked: ", question]
+
+    async def search(
+        self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
+    ) -> list[Moment]:
+        self.searched.append((text, start, end, limit))
+        return [Moment(4.0, 9.5, 0.91), Moment(0.0, 4.0, 0.2)][:limit]
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         return [s for s in SPANS if (start is None or s.end > start) and (end is None or s.start < end)]
@@ -167,6 +178,9 @@ class ScriptedModel:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
         self.sessions.setdefault(name, []).append(session)
         return session
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
 
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         self.tried = (camera, [rule.name for rule in rules], start, end)
