@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands import caption, chapters, configuration, doctor, live, models, rules, video, work
+from llama_vid.commands import caption, chapters, configuration, doctor, live, mcp, models, rules, video, work
 from llama_vid.commands.failure import report_failure, report_unexpected
 from llama_vid.errors import LlamaVidError
 
@@ -34,6 +34,7 @@ app.command("replay")(rules.replay)
 app.add_typer(rules.app, name="rules")
 app.command("serve")(live.serve)
 app.command("demo")(live.demo)
+app.command("mcp")(mcp.mcp)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")
 app.command("doctor")(doctor.doctor)

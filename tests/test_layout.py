@@ -95,7 +95,7 @@ def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> Non
         if line and not line.startswith("#"):
             name, version = line.split("==")
             pins[name.lower().replace("_", "-")] = version
-    for file in ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith("#"):
                 match = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9.]+)", line)
@@ -142,9 +142,9 @@ def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
 def test_every_third_party_import_is_a_direct_requirement() -> None:
     outside = {ROOT / name for name in (*OUTSIDE, "tests")}
     program = [file for file in python_files() if not outside & set(file.parents)]
-    assert not unlisted_imports(program, listed_in("requirements.txt", "requirements-ocr.txt"))
+    assert not unlisted_imports(program, listed_in("requirements.txt", "requirements-ocr.txt", "requirements-mcp.txt"))
     others = [file for file in python_files() if outside & set(file.parents)]
-    tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt")
+    tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt")
     # The plugin and its tests alone run where lmms-eval is installed.
     plugin = [
         file
