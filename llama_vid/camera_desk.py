@@ -16,6 +16,7 @@ from llama_vid.listeners import Listeners
 from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
 from llama_vid.settings import CameraSettings
 from llama_vid.settings_alerts import engine_rules
+from llama_vid.settings_privacy import polygons
 from llama_vid.stream.urls import redact_text
 
 logger = logging.getLogger(__name__)
@@ -232,7 +233,7 @@ class CameraDesk:
         opened = model.watch(
             source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for, rules=rules,
             on_alert=self.alerts.take, captions=settings.captions,
-            on_caption=lambda event: self.captions.take(camera.name, event),
+            on_caption=lambda event: self.captions.take(camera.name, event), masks=polygons(settings.privacy_masks),
         )  # fmt: skip
         async with opened as session:
 

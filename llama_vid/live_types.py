@@ -11,6 +11,7 @@ from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings_captions import OFF, CaptionSettings
+from llama_vid.settings_privacy import Corners
 
 if TYPE_CHECKING:
     from llama_vid.rule_trial import Trial  # imports torch
@@ -72,9 +73,10 @@ class LiveModel(Protocol):
         on_alert: Callable[[AlertChange], None] = ...,
         captions: CaptionSettings = OFF,
         on_caption: Callable[[CaptionEvent], None] = ...,
+        masks: Sequence[Corners] = (),
     ) -> AbstractAsyncContextManager[LiveSession]:
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
-        captions to `on_caption`.
+        captions to `on_caption`. What lies under the `masks` is never seen.
         """
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:

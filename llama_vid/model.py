@@ -41,6 +41,7 @@ from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
+from llama_vid.stream.masking import Corners, MaskedSource
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
 from llama_vid.stream.whip import WhipIngest
@@ -197,17 +198,20 @@ class LLaMAVID:
         on_alert: AlertSink = lambda _change: None,
         captions: CaptionSettings = OFF,
         on_caption: CaptionSink = lambda _event: None,
+        masks: Sequence[Corners] = (),
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
         `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
         event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted and the
-        source is an address or a WHIP ingest.
+        source is an address or a WHIP ingest. What lies under the `masks` is black before anything sees it.
         """
         queue = AudioQueue() if captions and isinstance(source, str | WhipIngest) else None
         if queue is not None and isinstance(source, WhipIngest):
             source.hear(queue)
         opened = open_source(source, fps=fps, live=True, audio=queue) if isinstance(source, str) else source
+        if masks:
+            opened = MaskedSource(opened, masks)
 
         def listen(keep: Callable[[Line], None]) -> CameraSpeech:
             assert queue is not None

@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from llama_vid.access import access_of
 from llama_vid.camera_desk import Camera, CameraDesk
 from llama_vid.clients.question import strip_template_tokens
 from llama_vid.errors import ProtocolError
 from llama_vid.history import History
 from llama_vid.llm.answer import MemoryUse
 from llama_vid.settings import CAMERA_ID, NETWORK_SCHEMES, CameraSettings, check_camera_url
+from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.stream.urls import redact
 
 #: Cameras that may be added over the network, in all: two CPU cores follow a handful, a GPU some dozens.
@@ -41,7 +43,9 @@ class MemoryCounts(BaseModel):
 
 
 class CameraInfo(BaseModel):
-    """A camera. `url` is without user and password; `watched_s` are seconds of video in memory."""
+    """A camera. `url` is without user and password; `masked`: it has privacy masks; `watched_s` are seconds of video
+    in memory.
+    """
 
     id: str
     url: str
@@ -51,6 +55,7 @@ class CameraInfo(BaseModel):
     publishing: bool
     fps: float
     watch_for: str | None
+    masked: bool
     watched_s: float
     frames: int
     dropped: int
@@ -75,6 +80,7 @@ class NewCamera(BaseModel):
     url: str = Field(min_length=1, max_length=2048)
     fps: float = Field(default=1.0, gt=0, le=30)
     watch_for: str | None = Field(default=None, max_length=500)
+    privacy_masks: PrivacyMasks = Field(default_factory=list)
 
 
 class TimelineSpan(BaseModel):
@@ -118,6 +124,7 @@ def describe(camera: Camera) -> CameraInfo:
         publishing=camera.ingest is not None and camera.ingest.resource_id is not None,
         fps=camera.settings.fps,
         watch_for=camera.settings.watch_for,
+        masked=camera.settings.masked,
         watched_s=round(session.watched_s, 3) if session is not None else 0.0,
         frames=stats.frames if stats is not None else 0,
         dropped=stats.dropped if stats is not None else 0,
@@ -138,13 +145,15 @@ def _counts(use: MemoryUse) -> MemoryCounts:
 async def list_cameras(request: Request) -> CameraList:
     """All cameras with their states and counts."""
     desk = desk_of(request)
-    return CameraList(cameras=[describe(desk.camera(name)) for name in desk.names()])
+    sees = access_of(request).sees
+    return CameraList(cameras=[describe(desk.camera(name)) for name in desk.names() if sees(name)])
 
 
 @router.post("", status_code=201)
 async def add_camera(request: Request, response: Response, new: NewCamera) -> CameraInfo:
     """Adds a camera until the server stops. It is not written to the configuration file."""
     desk = desk_of(request)
+    access_of(request).require("admin", new.id)
     try:
         url = check_camera_url(new.url, NETWORK_SCHEMES)
     except ValueError as problem:
@@ -152,7 +161,9 @@ async def add_camera(request: Request, response: Response, new: NewCamera) -> Ca
     if len(desk.names()) >= MAX_CAMERAS:
         raise ProtocolError(f"There are {MAX_CAMERAS} cameras already; delete one first.", code="too_many_cameras")
     watch_for = strip_template_tokens(new.watch_for) or None if new.watch_for else None
-    camera = desk.add(new.id, CameraSettings(url=SecretStr(url), fps=new.fps, watch_for=watch_for))
+    masks = new.privacy_masks
+    settings = CameraSettings(url=SecretStr(url), fps=new.fps, watch_for=watch_for, privacy_masks=masks)
+    camera = desk.add(new.id, settings)
     response.headers["Location"] = f"/api/cameras/{new.id}"
     return describe(camera)
 

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_captions import OFF, Captions
 from llama_vid.settings_mqtt import MqttSettings
+from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.settings_section import Section
 from llama_vid.settings_webhook import Webhooks
 
@@ -112,6 +113,7 @@ class CameraSettings(Section):
     captions: Captions = OFF
     watch_for: str | None = Field(default=None, max_length=500)
     alerts: AlertRules = Field(default_factory=list)
+    privacy_masks: PrivacyMasks = Field(default_factory=list)
 
     @field_validator("url")
     @classmethod
@@ -122,6 +124,11 @@ class CameraSettings(Section):
     def publishable(self) -> bool:
         """Whether the picture comes in over WHIP."""
         return self.url.get_secret_value().lower().startswith("webrtc:")
+
+    @property
+    def masked(self) -> bool:
+        """Whether parts of the picture are private: then nothing may leave but what was decoded and masked."""
+        return bool(self.privacy_masks)
 
 
 class Config(BaseSettings):

@@ -25,6 +25,7 @@ from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.rule_trial import Curve, Trial
 from llama_vid.settings_captions import OFF, CaptionSettings
+from llama_vid.settings_privacy import Corners
 from llama_vid.stream.source import SourceStats
 
 SPANS = [
@@ -49,6 +50,7 @@ class ScriptedSession:
         on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
     ) -> None:
         self.captions, self.say = captions, on_caption
+        self.masks: tuple[Corners, ...] = ()
         self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
@@ -174,8 +176,10 @@ class ScriptedModel:
         on_alert: Callable[[AlertChange], None] = lambda _change: None,
         captions: CaptionSettings = OFF,
         on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
+        masks: Sequence[Corners] = (),
     ) -> ScriptedSession:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
+        session.masks = tuple(masks)
         self.sessions.setdefault(name, []).append(session)
         return session
 
