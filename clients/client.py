@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from llama_vid.clients.feed import Feed
 from llama_vid.clients.protocol import (
@@ -43,6 +44,14 @@ ALERTS_KEPT = 1024
 CAPTIONS_KEPT = 2048
 #: Status changes kept for a reader that is late: hours of a camera that comes and goes. The oldest go first.
 STATUS_KEPT = 256
+#: What to do about a server's refusal, by its HTTP status.
+REFUSALS = {
+    401: "it wants a token, and this one is missing, unknown, revoked or expired; give token=…",
+    403: "this token may neither watch nor ask there, or the address is another than the server's own",
+    421: "it does not go by this name; use its address, or add the name to server.hosts",
+    429: "too many connections or requests by this token; try again later",
+    503: "it has too many connections; try again later",
+}
 
 
 class ConnectionLost(LlamaVidError):
@@ -82,9 +91,13 @@ class Client:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def connect(cls, url: str, *, timeout_s: float = 10.0) -> AsyncIterator[Self]:
-        """Connects to a server, `http://host:port` or `ws://host:port/ws`, and leaves it at the end of the block.
+    async def connect(
+        cls, url: str, *, token: str | None = None, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> AsyncIterator[Self]:
+        """Connects to a server, `https://host:port` or `wss://host:port/ws`, and leaves it at the end of the block.
 
+        `token` is one of `llama-vid token create`, for a server that wants one; `tls` for a certificate that the
+        system does not know: `ssl.create_default_context(cafile="cert.pem")`.
         Raises ConnectionLost when the server cannot be reached, refuses, or does not speak this protocol.
         """
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -100,7 +113,14 @@ class Client:
                 compression=None,
                 # A proxy from the environment must not be asked for this very machine.
                 proxy=None if local else True,
+                additional_headers={} if token is None else {"Authorization": f"Bearer {token}"},
+                ssl=tls,
             )
+        except InvalidStatus as problem:
+            status = problem.response.status_code
+            raise ConnectionLost(
+                f"The server at {parts.hostname} refused ({status}): {REFUSALS.get(status, 'is this its address?')}"
+            ) from None
         except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as problem:
             shown = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
             raise ConnectionLost(f"No connection to the server at {shown}: {problem}; is it running?") from None

@@ -44,6 +44,28 @@ logger = logging.getLogger(__name__)
 #: Questions that one client may have open at once: what one batch of the model decodes together.
 MAX_RESPONSES = 8
 
+#: What a client may send over time, and at once: people send a message a minute, programs some a second. Whoever sends
+#: faster is read more slowly, so that neither its messages nor their parsing take the server from the others.
+MESSAGES_PER_S, MESSAGES_AT_ONCE = 50.0, 200.0
+#: Characters that count as much as a message: parsing them takes as long.
+MESSAGE_CHARACTERS = 4096
+
+
+class Pace:
+    """How fast one client is read."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._owed = 0.0  # messages beyond those that time has paid for
+        self._at = clock()
+
+    def pause(self, characters: int) -> float:
+        """Seconds to wait after a message before the next one is read; 0 for all but those who send very much."""
+        now = self._clock()
+        self._owed = max(0.0, self._owed - (now - self._at) * MESSAGES_PER_S) + 1 + characters / MESSAGE_CHARACTERS
+        self._at = now
+        return max(0.0, self._owed - MESSAGES_AT_ONCE) / MESSAGES_PER_S
+
 
 async def serve_client(
     websocket: WebSocket,
@@ -53,14 +75,16 @@ async def serve_client(
     captions: CaptionFeed | None = None,
     patience_s: float = PATIENCE_S,
     answered: Callable[[ResponseDone], None] | None = None,
+    before_question: Callable[[], None] | None = None,
 ) -> None:
     """Serves one websocket until either side leaves; whatever the client asked is cancelled then.
 
-    `answered` is called with the end of every answer, those included that the client did not wait for. Closes with 1013
-    when the client stays slow and 1011 when the server fails. The caller has checked who may connect.
+    `answered` is called with the end of every answer, those included that the client did not wait for;
+    `before_question` before each question, which it may refuse with a ProtocolError. Closes with 1013 when the client
+    stays slow and 1011 when the server fails. The caller has checked who may connect, and to what.
     """
     await websocket.accept()
-    connection = Connection(cameras, answered, alerts, captions)
+    connection = Connection(cameras, answered, alerts, captions, before_question)
     try:
         await connection.run(websocket, patience_s)
     except* WebSocketDisconnect:
@@ -91,10 +115,12 @@ class Connection:
         answered: Callable[[ResponseDone], None] | None = None,
         alerts: AlertFeed | None = None,
         captions: CaptionFeed | None = None,
+        before_question: Callable[[], None] | None = None,
     ) -> None:
         self.session_id = f"sess_{secrets.token_hex(8)}"
         self._cameras = cameras
-        self._answered = answered
+        self._answered, self._before_question = answered, before_question
+        self._pace = Pace(asyncio.get_running_loop().time)
         self._alerts, self._captions = alerts, captions
         self._outbox = Outbox()
         self._chosen: list[str] | None = None  # None: every camera, also those that come later
@@ -118,6 +144,7 @@ class Connection:
                 try:
                     while (event := await websocket.receive())["type"] == "websocket.receive":
                         self._take(event, group)
+                        await asyncio.sleep(self._pace.pause(len(event.get("text") or event.get("bytes") or "")))
                 finally:
                     for task in (writer, *self._running.values()):
                         task.cancel()
@@ -177,6 +204,8 @@ class Connection:
                 f"{MAX_RESPONSES} questions are open already; wait for one to end, or cancel one.",
                 code="too_many_responses",
             )
+        if self._before_question is not None:
+            self._before_question()
         response = Response(f"resp_{secrets.token_hex(8)}", cameras, self._outbox.put)
         self._outbox.put(ResponseCreated(response_id=response.response_id, event_id=message.event_id))
         # A conversation is this client's own: two clients that pick the same name must not read each other's.

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands import caption, chapters, configuration, doctor, live, mcp, models, rules, video, work
+from llama_vid.commands import caption, chapters, configuration, doctor, live, mcp, models, rules, token, video, work
 from llama_vid.commands.failure import report_failure, report_unexpected
 from llama_vid.errors import LlamaVidError
 
@@ -37,6 +37,7 @@ app.command("demo")(live.demo)
 app.command("mcp")(mcp.mcp)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")
+app.add_typer(token.app, name="token")
 app.command("doctor")(doctor.doctor)
 app.command("eval")(work.evaluate)
 app.command("train")(work.train)

@@ -18,8 +18,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from llama_vid.access_tokens import read_tokens
 from llama_vid.errors import ConfigError
-from llama_vid.settings import CameraSettings, Config, ServerSettings
+from llama_vid.settings import CameraSettings, Config, ServerSettings, Tls
 
 __all__ = ["CameraSettings", "Config", "ServerSettings", "check_bind", "check_memory", "load_config", "load_section"]
 
@@ -29,12 +30,14 @@ Loc = Sequence[str | int]
 SectionT = TypeVar("SectionT", bound=BaseModel)
 #: Nobody writes a longer file by hand; it bounds what a wrong path (a video, say) can cost.
 MAX_FILE_BYTES = 1_000_000
+#: Values of a file, as often as aliases repeat them: ten nested aliases of ten would be more than a machine can hold.
+MAX_VALUES = 100_000
+_CREATE = "llama-vid token create NAME"
 
 
 def load_config(path: str | Path | None = None) -> Config:
     """The settings of a YAML file with the environment (`LLAMA_VID_…`) laid over it, or the environment's alone.
 
-    Keys whose feature does not exist yet are logged as warnings, once per load.
     Raises ConfigError: the file cannot be read, is not YAML, or says something that is unknown or not allowed.
     """
     if path is None:
@@ -49,9 +52,7 @@ def load_config(path: str | Path | None = None) -> Config:
     except SettingsError as problem:
         raise ConfigError(f"environment: {problem}; give that variable as JSON, or set its parts one by one") from None
     config._file = Path(path) if path is not None else None
-    for loc in config.unsupported():
-        logger.warning("%s: '%s' is not yet supported: ignored", _place(loc, tree, source), ".".join(map(str, loc)))
-    return config
+    return config.model_copy(update={"server": _with_whole_paths(config.server, Path(path).parent if path else Path())})
 
 
 def load_section(path: str | Path, section: type[SectionT]) -> SectionT:
@@ -64,10 +65,22 @@ def load_section(path: str | Path, section: type[SectionT]) -> SectionT:
         raise ConfigError("; ".join(_explain_all(errors, tree, source, section))) from None
 
 
-def check_bind(server: ServerSettings) -> None:
-    """Refuses to open the port to other machines while there is no sign-in, or with a certificate that does not load.
+def _with_whole_paths(server: ServerSettings, folder: Path) -> ServerSettings:
+    def whole(path: Path) -> Path:
+        return (folder / os.path.expanduser(path)).absolute()
 
-    Raises ConfigError.
+    changes: dict[str, Any] = {}
+    if server.tokens_file is not None:
+        changes["tokens_file"] = whole(server.tokens_file)
+    if server.tls is not None:
+        changes["tls"] = Tls(cert=whole(server.tls.cert), key=whole(server.tls.key))
+    return server.model_copy(update=changes)
+
+
+def check_bind(server: ServerSettings) -> None:
+    """Refuses to open the port to other machines while nobody can sign in, or with a certificate that does not load.
+
+    Logs a warning where tokens would travel readable. Raises ConfigError.
     """
     if server.tls is not None:
         try:
@@ -77,12 +90,26 @@ def check_bind(server: ServerSettings) -> None:
                 f"server.tls: {server.tls.cert} and {server.tls.key} cannot be used ({_first_line(str(problem))}); "
                 "give a PEM certificate chain and its unencrypted private key"
             ) from None
-    if not server.loopback:
+    tokens = read_tokens(server.tokens_file) if server.tokens_file is not None and server.tokens_file.exists() else ()
+    if server.loopback:
+        if server.tokens_file is None and server.hosts:
+            logger.warning("server.hosts is set without server.tokens_file: whoever comes by those names may do all")
+        elif server.tokens_file is not None and not tokens:
+            logger.warning("%s has no token, so nobody can sign in: %s", server.tokens_file, _CREATE)
+        return
+    if server.tokens_file is None:
         raise ConfigError(
-            f"server.host {server.host} is reachable from other machines, and sign-in by token does not exist yet; "
-            "set server.host to 127.0.0.1 and reach it through a tunnel "
-            f"(ssh -L {server.port}:127.0.0.1:{server.port} HOST)"
+            f"server.host {server.host} is reachable from other machines, and nobody has to sign in; "
+            f"set server.tokens_file: tokens.json and make a token ({_CREATE}), "
+            f"or set server.host to 127.0.0.1 and use a tunnel (ssh -L {server.port}:127.0.0.1:{server.port} HOST)"
         )
+    if all(token.expired() for token in tokens):
+        raise ConfigError(
+            f"server.host {server.host} is reachable from other machines, and {server.tokens_file} has no token "
+            f"that is good; make one: {_CREATE}"
+        )
+    if server.tls is None:
+        logger.warning("server.host %s without server.tls: tokens and pictures travel readable", server.host)
 
 
 def check_memory(config: Config) -> None:
@@ -120,6 +147,8 @@ def _read(path: Path) -> CommentedMap:
         raise ConfigError(f"{path.name}{line}: not valid YAML: {_first_line(problem.problem)}") from None
     except (YAMLError, ValueError) as problem:
         raise ConfigError(f"{path.name}: not valid YAML: {_first_line(str(problem))}") from None
+    except RecursionError:
+        raise ConfigError(f"{path.name}: nested too deeply; a configuration has five levels") from None
     if tree is None:
         return CommentedMap()
     if not isinstance(tree, CommentedMap):
@@ -131,13 +160,28 @@ def _first_line(text: str | None) -> str:
     return (text or "unreadable").strip().splitlines()[0]
 
 
-def _plain(node: Any) -> Any:
-    """The tree as plain dicts and lists, keys as text (`cameras: {1: …}`)."""
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    return node
+def _plain(tree: CommentedMap) -> dict[str, Any]:
+    """The tree as plain dicts and lists, keys as text (`cameras: {1: …}`).
+
+    Raises ConfigError for one that aliases make huge (each counts as often as it is used) or endless.
+    """
+    left = MAX_VALUES
+
+    def plain(node: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ConfigError(f"the file says more than {MAX_VALUES} things, aliases included; make it shorter")
+        if isinstance(node, CommentedMap):
+            return {str(key): plain(value) for key, value in node.items()}
+        if isinstance(node, CommentedSeq):
+            return [plain(value) for value in node]
+        return node
+
+    try:
+        return {str(key): plain(value) for key, value in tree.items()}
+    except RecursionError:
+        raise ConfigError("the file is nested too deeply, or an alias is part of itself; make it flatter") from None
 
 
 def _walk(loc: Loc, tree: Any) -> tuple[int | None, int]:

@@ -2,18 +2,22 @@
 
 Loopback is no protection by itself: any web page can open a local websocket, and a name that an attacker's DNS points
 at 127.0.0.1 makes his page "same origin". A `Host` that is not ours stops the second, a foreign `Origin` the first.
+Beyond loopback the same holds for any name; an address that the connection itself came in by can be nobody's trick.
 """
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llama_vid.errors import ProtocolError
+from llama_vid.refusals import refusal
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -43,15 +47,24 @@ SECURITY_HEADERS = {
 
 #: The longest request body. A camera takes 3 kB, a WebRTC offer 10 kB.
 MAX_BODY_BYTES = 262_144
+#: A body must be here after so long: even the longest then needs no more than 9 kB a second.
+BODY_S = 30.0
 
 
 class Guard:
-    """ASGI middleware: 421 for a foreign `Host`, 403 for a foreign `Origin`, 413 for a long body, security headers."""
+    """ASGI middleware: 421 for a foreign `Host`, 403 for a foreign `Origin`, 413 for a long body, 408 for a slow one.
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
-        """`host` is the address that the server is bound to; the names of the loopback are always its own."""
+    Every answer gets the security headers.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, hosts: Iterable[str] = (), *, body_s: float = BODY_S) -> None:
+        """`host` is the address that the server is bound to, `hosts` are other names of it (`server.hosts`).
+
+        The names of the loopback are always its own, and so is the address that a connection came in by.
+        """
         self._app = app
-        self._hosts = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self._hosts = {"localhost", "127.0.0.1", "::1", host.lower(), *(name.lower() for name in hosts)}
+        self._body_s = body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -65,35 +78,42 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
-        received = 0
+        received, whole = 0, False
+        limit = asyncio.get_running_loop().time() + self._body_s
 
         async def receive_bounded() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, whole
+            if whole:  # what comes now is that the client has left, whenever it does
+                return await receive()
+            try:
+                async with asyncio.timeout_at(limit):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"The body was not here after {self._body_s:g} s.") from None
             received += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
             if received > MAX_BODY_BYTES:
                 raise HTTPException(413, f"The body is longer than {MAX_BODY_BYTES} bytes.")
             return message
 
-        headers = Headers(scope=scope)
         try:
-            self._check(headers)
+            self._check(scope)
         except ProtocolError as problem:
-            status = {"Host": 421, "Content-Length": 413}.get(problem.param or "", 403)
-            answer = JSONResponse({"error": {"code": problem.code, "message": str(problem)}}, status)
             if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return
-            await answer(scope, receive, send_guarded)
+            await refusal(problem)(scope, receive, send_guarded)
             return
         await self._app(scope, receive_bounded if scope["type"] == "http" else receive, send_guarded)
 
-    def _check(self, headers: Headers) -> None:
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         name, netloc = _split(f"//{hosts[0]}") if len(hosts) == 1 else (None, "")
-        if name not in self._hosts:
+        if name is None or not (name in self._hosts or _came_in_by(name, scope)):
             raise ProtocolError(
-                "This Host is not served here; open the page by the address that the server printed.",
+                "This Host is not served here; open the page by the address that the server printed, "
+                "or add the name to server.hosts.",
                 code="host_not_allowed",
                 param="Host",
             )
@@ -110,6 +130,21 @@ class Guard:
                     code="origin_not_allowed",
                     param="Origin",
                 )
+
+
+def _came_in_by(name: str, scope: Scope) -> bool:
+    """Whether `name` is the very address, in figures, at which this connection reached us."""
+    server = scope.get("server")
+    try:
+        return server is not None and _plain(name) == _plain(server[0])
+    except ValueError:  # a name
+        return False
+
+
+def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address, that of IPv4 also where it is written in IPv6. Raises ValueError for a name."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _split(url: str) -> tuple[str | None, str]:

@@ -12,16 +12,25 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ProtocolError as ClosedAlready
+from websockets.frames import Frame
 from websockets.http11 import Request
 
-from llama_vid.clients.protocol import CLOSE_SHUTDOWN, MAX_MESSAGE_BYTES
+from llama_vid.clients.protocol import CLOSE_SHUTDOWN, CLOSE_TOO_BIG, MAX_MESSAGE_BYTES
+from llama_vid.connections import Bounds, Connection, ListenerConfig, Patience
 from llama_vid.settings import ServerSettings
 
 #: After a goodbye, a client has this long to read it before the connection is cut; a page reacts in milliseconds.
 GOODBYE_S = 2.0
+#: What is still to be read after the last word has this long.
+LAST_S = 10.0
 #: What the kernel may hold for a client that does not read. Linux would grow it to 4 MB, and a slow client would look
 #: fast for minutes; 64 KiB is some 500 messages.
 SEND_BUFFER_BYTES = 65_536
+#: The longest request line and headers together; longer ones get 400. A browser's take 2 kB.
+MAX_HEADER_BYTES = 16_384
+BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+#: Fragments of one message. Libraries send a megabyte in some dozen; each, even an empty one, costs memory.
+MOST_FRAGMENTS = 1024
 #: After the goodbyes, requests that are still running have this long at shutdown.
 SHUTDOWN_S = 5
 
@@ -42,6 +51,26 @@ class Socket(WebSocketsSansIOProtocol):
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """As uvicorn's; a handshake that cannot be read is answered, too, and not left open."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()) or BAD_REQUEST)
+            self.transport.close()
+
+    def handle_cont(self, event: Frame) -> None:
+        """As uvicorn's, up to a number of fragments."""
+        if len(self.frames) >= MOST_FRAGMENTS:
+            self.close_now(CLOSE_TOO_BIG, "too many fragments")
+        if not self.close_sent:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """As uvicorn's; who does not read gets no more pongs, which would pile up."""
+        output = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(output)
 
     async def send(self, message: Any) -> None:
         """As uvicorn's; who sends after a goodbye finds the client gone, which is no fault of the sender."""
@@ -85,6 +114,16 @@ class Socket(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(GOODBYE_S, self.transport.abort)
 
+    def handle_close(self, event: Frame) -> None:
+        """As uvicorn's, and does not wait for ever until a client that said goodbye has read all."""
+        super().handle_close(event)
+        self.loop.call_later(LAST_S, self.transport.abort)
+
+    async def run_asgi(self) -> None:
+        """As uvicorn's; when the application is done, so is the connection before long."""
+        await super().run_asgi()
+        self.loop.call_later(LAST_S, self.transport.abort)
+
     def keepalive_timeout(self) -> None:
         """As uvicorn's, and does not wait for a dead peer to read."""
         super().keepalive_timeout()
@@ -118,17 +157,20 @@ def make_listener(
     on_open: Callable[[str, int], None] | None = None,
     *,
     log_level: str = "warning",
+    patience: Patience | None = None,
 ) -> Listener:
     """The server for an application, not yet started. Message and timeout limits are set here."""
     tls: dict[str, Any] = {}
     if settings.tls is not None:
         tls = {"ssl_certfile": settings.tls.cert, "ssl_keyfile": settings.tls.key}
-    config = uvicorn.Config(
+    config = ListenerConfig(
         app,
+        bounds=Bounds(settings.limits, patience or Patience()),
         host=settings.host,
         port=settings.port,
         lifespan="on",
-        http="h11",
+        http=Connection,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws=Socket,
         ws_max_size=MAX_MESSAGE_BYTES,
         # Messages are small, and a compressed bomb costs memory before its size is known.

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from llama_vid.access import OPEN, Access
 from llama_vid.errors import LlamaVidError, ProtocolError
 
 #: HTTP statuses of errors that are not simply 400.
 STATUSES = {
+    "unauthorized": 401,
+    "forbidden": 403,
+    "origin_not_allowed": 403,
     "no_such_camera": 404,
     "no_such_frame": 404,
     "not_found": 404,
     "camera_exists": 409,
     "not_publishable": 409,
     "too_many_cameras": 409,
+    "too_slow": 408,
     "too_big": 413,
     "unsupported_media_type": 415,
+    "host_not_allowed": 421,
+    "rate_limited": 429,
     "camera_failed": 503,
     "no_model": 503,
     "not_ready": 503,
@@ -33,16 +42,29 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refuse_http)
 
 
-def _error(status: int, code: str, message: str, param: str | None = None) -> JSONResponse:
-    headers = {"Retry-After": "5"} if status == 503 else None
-    return JSONResponse({"error": {"code": code, "message": message, "param": param}}, status, headers)
-
-
-async def _refuse(_: Request, problem: Exception) -> JSONResponse:
-    assert isinstance(problem, LlamaVidError)
+def refusal(problem: LlamaVidError) -> JSONResponse:
+    """The answer that says what was wrong, with the status that fits and what goes with that."""
     param = problem.param if isinstance(problem, ProtocolError) else None
     status = STATUSES.get(problem.code, 400 if isinstance(problem, ProtocolError) else 500)
-    return _error(status, problem.code, str(problem), param)
+    answer = _error(status, problem.code, str(problem), param)
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="llama-vid"'
+    elif status in (429, 503):
+        answer.headers["Retry-After"] = str(math.ceil(getattr(problem, "wait_s", 5.0)))
+    return answer
+
+
+def _error(status: int, code: str, message: str, param: str | None = None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, "param": param}}, status)
+
+
+async def _refuse(request: Request, problem: Exception) -> JSONResponse:
+    assert isinstance(problem, LlamaVidError)
+    access: Access = getattr(request.state, "access", OPEN)
+    if problem.code == "no_such_camera" and access.cameras is not None:
+        # The message names the cameras that there are: those are not for everybody.
+        problem = ProtocolError("There is no such camera.", code=problem.code, param="camera")
+    return refusal(problem)
 
 
 async def _refuse_fields(_: Request, problem: Exception) -> JSONResponse:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from fastapi import FastAPI, WebSocket
 
 from llama_vid import (
+    routes_access,
     routes_alerts,
     routes_cameras,
     routes_captions,
@@ -24,6 +25,10 @@ from llama_vid import (
     routes_search,
     routes_whip,
 )
+from llama_vid.access import access_of
+from llama_vid.access_desk import LOOK_S, AccessDesk
+from llama_vid.access_gate import Gate
+from llama_vid.access_views import AllowedAlerts, AllowedCameras, AllowedCaptions
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.announcing import Announcements, ServerCameras
 from llama_vid.camera_desk import CameraDesk
@@ -45,6 +50,18 @@ from llama_vid.settings import Config, ServerSettings
 if TYPE_CHECKING:
     from llama_vid.memory.journal import Journal
 
+#: The modules whose `router` the application serves. A new address also needs its row in `llama_vid.access_needs`.
+ROUTES = (
+    routes_access,
+    routes_alerts,
+    routes_cameras,
+    routes_captions,
+    routes_openai,
+    routes_page,
+    routes_search,
+    routes_whip,
+)
+
 __all__ = ["create_app", "make_server", "open_journal", "open_port", "serve"]
 
 
@@ -57,6 +74,7 @@ def create_app(
     on_failure: Callable[[BaseException], None] | None = None,
     patience_s: float = PATIENCE_S,
     poll_s: float = POLL_S,
+    look_s: float = LOOK_S,
 ) -> FastAPI:
     """The application. `load_model` runs in a thread from start-up on; questions need it, the port is open at once.
 
@@ -67,6 +85,7 @@ def create_app(
     stamp = file_stamp(config.file) if config.file is not None else None
     alerts = AlertDesk(journal)
     announcements = Announcements.of(config)
+    access = AccessDesk(config.server.tokens_file, config.server.limits)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,6 +108,7 @@ def create_app(
                     group.create_task(loading.run(), name="model-loader"),
                     group.create_task(watcher, name="config-watcher"),
                     group.create_task(alerts.run(), name="alert-teller"),
+                    group.create_task(access.run(look_s), name="access-watcher"),
                 ]
                 if journal is not None:
                     zone = ZoneInfo(config.timezone) if config.timezone else None
@@ -101,26 +121,26 @@ def create_app(
                         task.cancel()
 
     app = FastAPI(title="LLaMA-VID Live", lifespan=lifespan, docs_url=None, redoc_url=None)
-    all_routes = (
-        routes_page, routes_cameras, routes_search, routes_alerts, routes_captions, routes_whip, routes_openai,
-    )  # fmt: skip
-    for routes in all_routes:
+    app.state.access = access
+    for routes in ROUTES:
         app.include_router(routes.router)
 
     @app.websocket("/ws")
     async def websocket(connection: WebSocket) -> None:
-        state = app.state
+        state, rights = app.state, access_of(connection)
         await serve_client(
             connection,
-            state.desk,
-            alerts=alerts,
-            captions=state.desk.captions,
+            AllowedCameras(state.desk, rights),
+            alerts=AllowedAlerts(alerts, rights),
+            captions=AllowedCaptions(state.desk.captions, rights),
             patience_s=patience_s,
             answered=state.metrics.answered,
+            before_question=lambda: access.count_question(rights),
         )
 
     add_refusals(app)
-    app.add_middleware(Guard, host=config.server.host)
+    app.add_middleware(Gate, desk=access)
+    app.add_middleware(Guard, host=config.server.host, hosts=config.server.hosts)  # added last, so it comes first
     return app
 
 

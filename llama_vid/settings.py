@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_captions import OFF, Captions
+from llama_vid.settings_limits import Limits
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.settings_section import Section
@@ -62,12 +63,26 @@ class Tls(Section):
 
 
 class ServerSettings(Section):
-    """Where the one port listens. Off loopback it needs tokens."""
+    """Where the one port listens, by which other names it is called, and who may come in.
+
+    With a `tokens_file` whoever comes needs a token of it; off loopback there must be one. `tokens_file` and `tls` are
+    absolute once `load_config` has read them: what is relative counts from the folder of the file.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8710, ge=0, le=65535)
+    hosts: list[Annotated[str, Field(max_length=253)]] = Field(default_factory=list, max_length=64)
     tokens_file: Path | None = None
     tls: Tls | None = None
+    limits: Limits = Limits()
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?|[0-9A-Fa-f:.]+", name):
+                raise ValueError(f"{name!r} is no host name; write it without scheme, port and path: cams.example.org")
+        return value
 
     @property
     def loopback(self) -> bool:
@@ -202,10 +217,3 @@ class Config(BaseSettings):
             if not CAMERA_ID.fullmatch(name):
                 raise ValueError(f"camera name {name!r} is not allowed; use up to 64 letters, digits, - and _")
         return value
-
-    def unsupported(self) -> list[tuple[str | int, ...]]:
-        """The keys that were set but whose feature does not exist yet, as paths into the file."""
-        found: list[tuple[str | int, ...]] = []
-        if self.server.tokens_file is not None:
-            found.append(("server", "tokens_file"))
-        return found

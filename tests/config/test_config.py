@@ -10,7 +10,7 @@ import pytest
 
 from llama_vid.config import check_bind, check_memory, load_config
 from llama_vid.errors import ConfigError
-from llama_vid.settings import Config, ServerSettings, check_camera_url
+from llama_vid.settings import Config, ServerSettings, Tls, check_camera_url
 
 WHOLE = """\
 server:  {host: 127.0.0.1, port: 8711, tls: {cert: a.pem, key: b.pem}}
@@ -68,11 +68,11 @@ def test_everything_of_the_design_is_taken(write: Write, caplog: pytest.LogCaptu
     assert not caplog.messages
 
 
-def test_what_does_not_exist_yet_is_said_with_its_line(write: Write, caplog: pytest.LogCaptureFixture) -> None:
-    load_config(write("timezone: Europe/Berlin\nserver: {tokens_file: tokens.json}\n"))
-    assert len(caplog.messages) == 1
-    assert "llama-vid.yaml:2: 'server.tokens_file'" in caplog.messages[0]
-    assert "is not yet supported: ignored" in caplog.messages[0]
+def test_paths_of_the_server_count_from_the_file(write: Write) -> None:
+    path = write("server: {tokens_file: tokens.json, tls: {cert: tls/cert.pem, key: /etc/key.pem}}\n")
+    server = load_config(path).server
+    assert server.tokens_file == path.parent / "tokens.json"
+    assert server.tls == Tls(cert=path.parent / "tls" / "cert.pem", key=Path("/etc/key.pem"))
 
 
 def test_the_empty_file_and_no_file_are_the_defaults(write: Write) -> None:
