@@ -59,7 +59,8 @@ class Watching:
     def memory(self) -> MemoryUse:
         """What memory and the KV cache hold."""
         bank = self.recorder.bank
-        return MemoryUse(len(bank), bank.tokens, self.context.cached_bytes, self.recorder.restored)
+        room = bank.budget.frames_tokens
+        return MemoryUse(len(bank), bank.tokens, self.context.cached_bytes, self.recorder.restored, room)
 
     @property
     def archive(self) -> Archive | None:

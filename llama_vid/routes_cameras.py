@@ -34,23 +34,28 @@ class TokenCounts(BaseModel):
 
 
 class MemoryCounts(BaseModel):
-    """Entries of the memory bank, the tokens that they take, bytes of the KV cache, what came from the journal."""
+    """Entries of the memory bank, the tokens that they take, bytes of the KV cache, what came from the journal.
+
+    `room` is how many tokens they may take; then older ones are consolidated. 0: not known yet.
+    """
 
     entries: int = 0
     tokens: int = 0
     cached_bytes: int = 0
     restored: str = ""
+    room: int = 0
 
 
 class CameraInfo(BaseModel):
     """A camera. `url` is without user and password; `masked`: it has privacy masks; `watched_s` are seconds of video
-    in memory.
+    in memory. `open`: it is being watched, and a webrtc: one takes publishers.
     """
 
     id: str
     url: str
     state: str
     reason: str
+    open: bool
     publishable: bool
     publishing: bool
     fps: float
@@ -120,6 +125,7 @@ def describe(camera: Camera) -> CameraInfo:
         url=redact(camera.settings.url.get_secret_value()),
         state=camera.state,
         reason=camera.reason,
+        open=session is not None,
         publishable=camera.settings.publishable,
         publishing=camera.ingest is not None and camera.ingest.resource_id is not None,
         fps=camera.settings.fps,
@@ -138,7 +144,13 @@ def describe(camera: Camera) -> CameraInfo:
 
 
 def _counts(use: MemoryUse) -> MemoryCounts:
-    return MemoryCounts(entries=use.entries, tokens=use.tokens, cached_bytes=use.cached_bytes, restored=use.restored)
+    return MemoryCounts(
+        entries=use.entries,
+        tokens=use.tokens,
+        cached_bytes=use.cached_bytes,
+        restored=use.restored,
+        room=use.room,
+    )
 
 
 @router.get("")

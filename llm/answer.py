@@ -45,14 +45,15 @@ class TokenUse:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What one memory holds now: entries, their tokens, bytes of KV cache, and what was restored from a journal, in
-    words ("" for nothing).
+    """What one memory holds now: entries, their tokens, bytes of KV cache, what was restored from a journal, in words
+    ("" for nothing), and the tokens that it may take (0: not known).
     """
 
     entries: int
     tokens: int
     cached_bytes: int
     restored: str = ""
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)

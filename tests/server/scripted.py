@@ -63,7 +63,7 @@ class ScriptedSession:
         self.watched_s = 20.0
         self.stats = SourceStats(20, 1, 0, ["one frame was damaged"])
         self.tokens = TokenUse(20, 40)
-        self.memory = MemoryUse(20, 40, 921_600, "12 entries (12 s) in 0.1 s")
+        self.memory = MemoryUse(20, 40, 921_600, "12 entries (12 s) in 0.1 s", 7200)
         self._callbacks: list[Callable[[Any, str], None]] = []
 
     async def __aenter__(self) -> Self:

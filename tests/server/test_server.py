@@ -106,6 +106,7 @@ def test_cameras_are_described_without_secrets(server: RunningServer) -> None:
         "url": "rtsp://127.0.0.1:9/front",
         "state": "live",
         "reason": "",
+        "open": True,
         "publishable": False,
         "publishing": False,
         "fps": 1.0,
@@ -116,7 +117,13 @@ def test_cameras_are_described_without_secrets(server: RunningServer) -> None:
         "reconnects": 0,
         "warnings": ["one frame was damaged"],
         "tokens": {"frames": 20, "video": 40, "per_frame": 2},
-        "memory": {"entries": 20, "tokens": 40, "cached_bytes": 921_600, "restored": "12 entries (12 s) in 0.1 s"},
+        "memory": {
+            "entries": 20,
+            "tokens": 40,
+            "cached_bytes": 921_600,
+            "restored": "12 entries (12 s) in 0.1 s",
+            "room": 7200,
+        },
     }
 
 
