@@ -46,6 +46,8 @@ def ask_all(
     tick: Callable[[], None] = lambda: None,
 ) -> list[str] | Missing:
     """One system's answers to (clip, question) pairs, in their order; each clip is opened once, then `tick` called."""
+    if system == "blind":  # it sees no clip: all at once
+        return model.tokens.ask_blind([question for _, question in asked])
     answers = [""] * len(asked)
     for clip, numbers in by_clip([clip for clip, _ in asked]).items():
         found = ask(model, system, route, clip, [asked[number][1] for number in numbers])

@@ -7,10 +7,10 @@ film, stand behind one time mark; a question follows, as training appended it (`
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 
 #: Films whose pairs are kept, 40 kB each: every clip of an evaluation, with and without its last frame alone.
 KEPT: Final = 512
+#: Questions whose answers without any video are kept: each is the same for all films.
+BLIND: Final = 4096
 #: The longest generated answer, in tokens: as the program's own.
 ANSWER_TOKENS: Final = 48
+
+
+Found = TypeVar("Found", float, str)
 
 
 class Opener(Protocol):
@@ -60,6 +65,8 @@ class TokenRoute:
         self._language = model.bundle.language
         self._mean: Tensor | None = None
         self._pairs: OrderedDict[tuple[str, bool, int], tuple[TokenPair, ...]] = OrderedDict()
+        self._blind_margins: OrderedDict[str, float] = OrderedDict()
+        self._blind_answers: OrderedDict[str, str] = OrderedDict()
 
     def yesno(
         self, path: str, questions: Sequence[str], *, last_frame_only: bool = False, drop: str = ""
@@ -77,10 +84,15 @@ class TokenRoute:
 
     def yesno_blind(self, questions: Sequence[str]) -> list[float]:
         """p(yes) of each question without any video."""
-        return [logistic(self._model.responder.find.margin([], question)) for question in questions]
+        margin = self._model.responder.find.margin
+        found = _remembered(self._blind_margins, questions, lambda new: [margin([], question) for question in new])
+        return [logistic(value) for value in found]
 
     def ask_blind(self, questions: Sequence[str]) -> list[str]:
         """Each question's answer without any video."""
+        return _remembered(self._blind_answers, questions, self._written_blind)
+
+    def _written_blind(self, questions: Sequence[str]) -> list[str]:
         suffixes = [self._suffix(text).lstrip("\n") for text in questions]
         # All begin with the same word, which stands in for a memory.
         begin = suffixes[0].split(":")[0] if suffixes else ""
@@ -121,6 +133,19 @@ class TokenRoute:
         stop: Collection[int] = model.line_ends
         answers = [batch.ask(Request(model.embed_text(text), memory, ANSWER_TOKENS, stop)) for text in suffixes]
         return [" ".join("".join(answer).split()) for answer in answers]
+
+
+def _remembered(
+    known: OrderedDict[str, Found], questions: Sequence[str], find: Callable[[Sequence[str]], list[Found]]
+) -> list[Found]:
+    """What is found for each question; what was asked before is not asked again, new ones are asked together."""
+    found = {question: known[question] for question in dict.fromkeys(questions) if question in known}
+    new = [question for question in dict.fromkeys(questions) if question not in found]
+    found |= zip(new, find(new), strict=True) if new else ()
+    known.update(found)
+    while len(known) > BLIND:
+        known.popitem(last=False)
+    return [found[question] for question in questions]
 
 
 def without(pair: TokenPair, drop: str, *, still: Tensor, mean: Tensor | None) -> TokenPair:
