@@ -11,7 +11,7 @@ from collections import Counter as Tally
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -21,6 +21,7 @@ import llama_vid
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.protocol import ResponseDone, ResponseStatus
 from llama_vid.live_types import LiveSession
+from llama_vid.memory.alerts import AlertChange
 from llama_vid.model_loading import ModelLoading
 from llama_vid.stream.source import SourceState
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds. The goals are 0.5 s alone and 3 s among 32 askers; a cold cache takes longer.
 FIRST_TOKEN_BUCKETS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
+#: Seconds. An answer of some sentences takes one to three on two cores, several cameras one after another.
+ANSWER_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120)
 
 
 class Metrics:
@@ -37,6 +40,7 @@ class Metrics:
     def __init__(self, desk: CameraDesk, loading: ModelLoading, journal: Journal | None) -> None:
         # Values are read on every scrape: asking for them at registration would only be a scrape too many.
         self._registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(namespace="llama_vid", registry=self._registry)
         self._registry.register(_ServerState(loading))
         self._registry.register(_CameraState(desk))
         if journal is not None:
@@ -50,12 +54,29 @@ class Metrics:
         self._answers = Counter("llama_vid_answers", "Answers by how they ended.", ["status"], registry=self._registry)
         for status in get_args(ResponseStatus):
             self._answers.labels(status)
+        self._answer = Histogram(
+            "llama_vid_answer_seconds",
+            "From taking a question to the end of its answer, for those that were completed.",
+            buckets=ANSWER_BUCKETS,
+            registry=self._registry,
+        )
+        # Rules are those of the configuration, and cameras that are added over the network have none.
+        self._alerts = Counter(
+            "llama_vid_alerts", "Events that alert rules found.", ["camera", "rule"], registry=self._registry
+        )
+        desk.alerts.listen(self._alerted)
 
     def answered(self, done: ResponseDone) -> None:
         """Counts an answer that has ended."""
         self._answers.labels(done.status).inc()
         if done.usage.first_token_s:
             self._first_token.observe(done.usage.first_token_s)
+        if done.status == "completed":
+            self._answer.observe(done.usage.total_s)
+
+    def _alerted(self, change: AlertChange) -> None:
+        if change.type == "new":
+            self._alerts.labels(change.event.camera, change.event.rule).inc()
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Everything as text, in the format that the header `Accept` asks for, and its content type."""
@@ -131,8 +152,12 @@ class _JournalState(Collector):
         )
         yield GaugeMetricFamily("llama_vid_journal_rows", "Rows of the journal.", value=state.rows)
         yield GaugeMetricFamily("llama_vid_journal_bytes", "Size on disk, pictures included.", value=state.bytes)
-        yield GaugeMetricFamily("llama_vid_journal_waiting", "Writes that wait for the disk.", value=state.waiting)
-        yield CounterMetricFamily("llama_vid_journal_lost", "Writes given up as the disk took none.", value=state.lost)
+        yield GaugeMetricFamily(
+            "llama_vid_journal_waiting_writes", "Writes that wait for the disk.", value=state.waiting
+        )
+        yield CounterMetricFamily(
+            "llama_vid_journal_lost_writes", "Writes given up as the disk took none.", value=state.lost
+        )
         if state.written_at is not None:
             yield GaugeMetricFamily(
                 "llama_vid_journal_written_timestamp_seconds", "When it was last written.", value=state.written_at

@@ -96,8 +96,8 @@ def test_the_journal_is_counted(tmp_path: Path) -> None:
         found = scrape(server)
         assert found["llama_vid_journal_failing", ""] == 0
         assert found["llama_vid_journal_bytes", ""] > 0
-        assert found["llama_vid_journal_waiting", ""] == 0
-        assert found["llama_vid_journal_lost_total", ""] == 0
+        assert found["llama_vid_journal_waiting_writes", ""] == 0
+        assert found["llama_vid_journal_lost_writes_total", ""] == 0
         assert server.journal is not None
         assert found["llama_vid_journal_rows", ""] == server.journal.state.rows
 
