@@ -31,6 +31,7 @@ from llama_vid.access_gate import Gate
 from llama_vid.access_views import AllowedAlerts, AllowedCameras, AllowedCaptions
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.announcing import Announcements, ServerCameras
+from llama_vid.api_schema import describe_api
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.openai_chat import OpenChats
 from llama_vid.clients.outbox import PATIENCE_S
@@ -138,6 +139,7 @@ def create_app(
             before_question=lambda: access.count_question(rights),
         )
 
+    describe_api(app)
     add_refusals(app)
     app.add_middleware(Gate, desk=access)
     app.add_middleware(Guard, host=config.server.host, hosts=config.server.hosts)  # added last, so it comes first
