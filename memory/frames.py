@@ -62,6 +62,32 @@ class FrameFiles:
         """Remove a picture if it is there. Raises OSError."""
         self.path(camera, seconds).unlink(missing_ok=True)
 
+    def remove(self, camera: str, start: float, end: float) -> int:
+        """Remove every picture of [start, end), also those that no index knows, and folders that are empty then;
+        gives how many there were. Raises OSError.
+        """
+        count = 0
+        folder = self.folder / camera
+        for day in _folders(folder):
+            for hour in _folders(day):
+                if not _may_hold(day.name, hour.name, start, end):
+                    continue
+                for file in _files(hour):
+                    try:
+                        seconds = float(file.name.removesuffix(file.suffix))
+                    except ValueError:
+                        continue
+                    if file.suffix in (".jpg", ".part") and start <= seconds < end:
+                        file.unlink(missing_ok=True)
+                        count += file.suffix == ".jpg"
+                with suppress(OSError):  # not empty
+                    hour.rmdir()
+            with suppress(OSError):
+                day.rmdir()
+        with suppress(OSError):
+            folder.rmdir()
+        return count
+
     def found(self, *, ends_only: bool) -> Iterator[FoundPicture]:
         """The pictures on disk; unfinished ones are removed on the way.
 
@@ -101,6 +127,15 @@ class FrameFiles:
 def to_ms(seconds: float) -> float:
     """A time rounded to milliseconds, as pictures are told apart."""
     return round(seconds * 1000) / 1000
+
+
+def _may_hold(day: str, hour: str, start: float, end: float) -> bool:
+    """Whether an hour's folder may hold pictures of [start, end); one with a foreign name is looked into."""
+    try:
+        begins = datetime.fromisoformat(f"{day}T{hour}:00:00+00:00").timestamp()
+    except ValueError:
+        return True
+    return begins - 1 < end and begins + 3601 > start
 
 
 def _files(folder: Path) -> list[Path]:

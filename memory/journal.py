@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -26,7 +29,9 @@ from torch import Tensor
 from llama_vid.errors import ConfigError
 from llama_vid.memory import journal_reading as reading
 from llama_vid.memory.alert_log import AlertLog
+from llama_vid.memory.alerts import AlertEvent
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.forgetting import KEPT_KINDS, Forget, Forgotten
 from llama_vid.memory.frames import FrameFiles
 from llama_vid.memory.journal_file import JournalFile
 from llama_vid.memory.journal_writer import Writer
@@ -51,6 +56,12 @@ logger = logging.getLogger(__name__)
 
 #: Names that are safe as folders and URLs.
 CAMERA_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+#: Rows of pictures that are read at a time where there may be hundreds of thousands.
+PICTURES_AT_ONCE: Final = 1000
+#: Forgotten spans of a camera that late news is held against: a sentence ends within a minute.
+FORGOTTEN_KEPT: Final = 16
+#: Times are told to the millisecond, so what touches a span by less does not touch it.
+HAIR_S: Final = 0.0015
 #: Entries that one recall returns at most: an hour at one frame a second.
 MOST_ENTRIES: Final = 3600
 
@@ -81,6 +92,7 @@ class Journal:
         self.folder = folder
         self.model = model
         self._clock = clock
+        self._windows: dict[str, tuple[tuple[float, float], ...]] = {}
         self._frames = FrameFiles(folder / "frames")
         file = JournalFile(folder)
         self._connections = reading.Connections(file.path)
@@ -127,6 +139,21 @@ class Journal:
     def unwritten(self) -> list[Outgoing]:
         """The changes of alerts that wait for a disk that fails; none while writing works."""
         return [] if self._writer.state.ok else self._writer.waiting.unwritten()
+
+    def forget(self, camera: str, start: float, end: float) -> Future[Forgotten]:
+        """As `CameraJournal.forget`."""
+        item = Forget(camera, start, end, self.now())
+        window = (start, min(end, self.now()))
+        self._windows[camera] = (*self._windows.get(camera, ())[1 - FORGOTTEN_KEPT :], window)
+        self.put(item)
+        return item.done
+
+    def forgotten(self, camera: str, start: float, end: float) -> bool:
+        """Whether [start, end] touches a time that was forgotten since the start: late news of it is not kept."""
+        return any(
+            start < last - HAIR_S and (end > first + HAIR_S or start >= first)
+            for first, last in self._windows.get(camera, ())
+        )
 
     def now(self) -> float:
         """The epoch second by which rows age."""
@@ -179,16 +206,31 @@ class CameraJournal:
 
     def tell(self, span: ToldSpan) -> None:
         """Keep a captioned scene, in place of one of the same start."""
+        if self._journal.forgotten(self.name, span.start, span.end):
+            return
         self._journal.put(Tell(self.name, span, self._journal.now()))
 
     def note(self, record: Record) -> None:
         """Keep a record. Raises ValueError or TypeError if its data are not JSON."""
         data = json.dumps(dict(record.data), allow_nan=False, ensure_ascii=False)
+        if record.kind not in KEPT_KINDS and self._journal.forgotten(self.name, record.start, record.end):
+            return
         self._journal.put(Note(self.name, record, data, self._journal.now()))
 
     def picture(self, seconds: float, jpeg: bytes) -> None:
         """Keep a JPEG picture of a time, in place of one of the same millisecond."""
+        if self._journal.forgotten(self.name, seconds, seconds):
+            return
         self._journal.put(Picture(self.name, seconds, jpeg, self._journal.now()))
+
+    def forget(self, start: float, end: float) -> Future[Forgotten]:
+        """Forget [start, end): entries, told scenes, records, alerts and pictures, in the files too (`forgetting.py`).
+
+        What was queued before is forgotten with it; what comes later of that time is not kept. While the disk fails
+        the future waits as all writes do; it fails with LlamaVidError when that cannot be done any more. Cancelling it
+        before it has begun leaves everything as it is.
+        """
+        return self._journal.forget(self.name, start, end)
 
     def flush(self, timeout: float = 10) -> bool:
         """As the journal's: what was queued can be read."""
@@ -235,6 +277,24 @@ class CameraJournal:
         found = self._journal.read(lambda db: reading.pictures(db, self.name, seconds), none)
         files = (self._journal.read_file(self.name, at, size) for at, size in found)
         return next((jpeg for jpeg in files if jpeg is not None), None)
+
+    def pictures(self, start: float, end: float) -> Iterator[tuple[float, bytes]]:
+        """The kept pictures of [start, end) with their times, in time order, but for those whose files are gone."""
+        while True:
+            none: list[tuple[float, int]] = []
+            read = partial(reading.pictures_between, name=self.name, start=start, end=end, limit=PICTURES_AT_ONCE)
+            found = self._journal.read(read, none)
+            for at, size in found:
+                jpeg = self._journal.read_file(self.name, at, size)
+                if jpeg is not None:
+                    yield at, jpeg
+            if len(found) < PICTURES_AT_ONCE:
+                return
+            start = math.nextafter(found[-1][0], math.inf)
+
+    def events(self, start: float, end: float, limit: int = 1000) -> list[AlertEvent]:
+        """The newest `limit` alert events that share time with [start, end], in time order."""
+        return self._journal.alerts.events(self.name, start, end, limit)
 
     @property
     def bounds(self) -> tuple[float, float] | None:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from llama_vid.errors import LlamaVidError
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.forgetting import Forget
 from llama_vid.memory.outbox import Channels, Delivered, Outgoing
 from llama_vid.memory.records import Append, Consolidate, Extend, Note, Picture, Row, Tell, Urgent
 
@@ -56,6 +58,7 @@ class Waiting:
         with self._changed:
             if self._closed:
                 self.lost += 1
+                _refuse(item, "the journal is closed already")
                 return
             if isinstance(item, Extend):
                 last = self._growing.get(item.camera)
@@ -75,12 +78,15 @@ class Waiting:
                 self._rows.append((self._number, item))
                 if isinstance(item, Append | Extend):
                     self._growing[item.camera] = item
-                elif isinstance(item, Consolidate):
+                elif isinstance(item, Consolidate | Forget):
                     self._growing.pop(item.camera, None)
+                self._asked |= isinstance(item, Forget)  # somebody waits for it
             self._bytes += _weight(item)
             self._bound()
             if self._since is None:
                 self._since = time.monotonic()
+                self._changed.notify_all()
+            elif self._asked:
                 self._changed.notify_all()
 
     def wait(self, flush_s: float, timeout: float) -> bool:
@@ -147,6 +153,8 @@ class Waiting:
         """Count what was taken as lost."""
         with self._changed:
             self.lost += len(self._taken.rows) + len(self._taken.pictures) + len(self._taken.urgent)
+            for _, row in self._taken.rows:
+                _refuse(row, "the journal's writer failed, see the log")
         self.settle()
 
     def flush(self, timeout: float) -> bool:
@@ -195,9 +203,16 @@ class Waiting:
                 del self._growing[item.camera]
             self._bytes -= _weight(item)
             self.lost += 1
+            _refuse(item, "the disk of the journal fails")
         while len(self._urgent) > WAITING_ALERTS:
             self._urgent.popleft()
             self.lost += 1
+
+
+def _refuse(item: object, why: str) -> None:
+    """Tell whoever waits for something to be forgotten that it was not."""
+    if isinstance(item, Forget) and not item.done.done():
+        item.done.set_exception(LlamaVidError(f"nothing was forgotten: {why}; mend that and try again"))
 
 
 def _items(batch: Batch) -> Iterator[Row | Picture]:
@@ -218,7 +233,7 @@ def _weight(item: Row | Picture) -> int:
             return 500
         case Note():
             return 500 + len(item.data)
-        case Delivered():
+        case Delivered() | Forget():
             return 100
 
 

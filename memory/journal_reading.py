@@ -184,6 +184,18 @@ def pictures(db: sqlite3.Connection, name: str, seconds: float | None, count: in
     return rows
 
 
+def pictures_between(
+    db: sqlite3.Connection, name: str, start: float, end: float, limit: int
+) -> list[tuple[float, int]]:
+    """(seconds, bytes) of the first `limit` kept pictures of [start, end), in time order."""
+    rows: list[tuple[float, int]] = db.execute(
+        f"SELECT seconds, bytes FROM pictures WHERE camera = {_CAMERA} AND seconds >= :start AND seconds < :end "
+        "ORDER BY seconds LIMIT :limit",
+        {"name": name, "start": start, "end": end, "limit": limit},
+    ).fetchall()
+    return rows
+
+
 def bounds(db: sqlite3.Connection, name: str) -> tuple[float, float] | None:
     """First start and last end of anything that is kept of a camera."""
     times: list[float] = []

@@ -11,10 +11,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from llama_vid.errors import LlamaVidError
 from llama_vid.memory.alert_rows import left_open
+from llama_vid.memory.forgetting import Forget, forget, scrub
 from llama_vid.memory.frames import FrameFiles
 from llama_vid.memory.journal_file import JournalFile, advice, is_damage, used_bytes
 from llama_vid.memory.journal_queue import Batch, Waiting
@@ -195,17 +197,45 @@ class Writer:
         """Write a batch in one transaction. What comes back are pictures whose files could not be written."""
         self._ready()
         saved, back = self._save(batch)
-        if batch.rows or saved:
+        while batch.rows or saved:
             db = self._file.db
             db.execute("BEGIN IMMEDIATE")
-            for _, row in batch.rows:
-                self._one(lambda rows, row=row: rows.write(row))  # type: ignore[misc]
             for item in saved:
                 self._one(lambda rows, item=item: rows.picture(item))  # type: ignore[misc]
+            written = 0
+            for _, row in batch.rows:
+                if isinstance(row, Forget):
+                    break
+                self._one(lambda rows, row=row: rows.write(row))  # type: ignore[misc]
+                written += 1
             db.execute("COMMIT")
             self._written_at = self._clock()
+            # What is written must not be written again if what follows fails.
+            batch.rows, batch.pictures, saved = batch.rows[written:], back.pictures, []
+            if batch.rows and isinstance(forgetting := batch.rows[0][1], Forget):
+                self._forget(forgetting)
+                batch.rows = batch.rows[1:]
             self._measure()
         return back
+
+    def _forget(self, item: Forget) -> None:
+        """Forget a span; files first, so that a process that dies meanwhile leaves none that nobody knows of."""
+        if not item.done.running() and not item.done.set_running_or_notify_cancel():
+            return
+        files = self._frames.remove(item.camera, item.start, item.end)
+        found = forget(self._file.db, item.camera, item.start, item.end)
+        self._remember(adopt_all=False)
+        try:
+            scrubbed = scrub(self._file.db, self._readers.apart)
+        except sqlite3.Error as problem:
+            logger.warning("the journal in %s: %s", self._file.folder, problem)
+            scrubbed = False
+        if not scrubbed:
+            logger.warning(
+                "the journal in %s: the write-ahead log still holds what was forgotten, until nobody reads it any more",
+                self._file.folder,
+            )
+        item.done.set_result(replace(found, pictures=max(files, found.pictures), scrubbed=scrubbed))
 
     def _save(self, batch: Batch) -> tuple[list[Picture], Batch]:
         """Write the pictures' files: which are written, and what must wait since the disk fails."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from llama_vid.memory.alert_rows import AlertRows
+from llama_vid.memory.forgetting import Forget
 from llama_vid.memory.frames import to_ms
 from llama_vid.memory.journal_entries import EntryRows
 from llama_vid.memory.outbox import Channels, Delivered, Ledger, Outgoing
@@ -46,6 +47,8 @@ class Rows:
             case Delivered():
                 self.alerts.delivered(row)
                 return
+            case Forget():
+                raise TypeError("the writer forgets, between transactions")
         camera = self.camera(row.camera)
         match row:
             case Append():

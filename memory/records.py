@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.forgetting import Forget
 from llama_vid.memory.outbox import Channels, Delivered, Outgoing
 
 
@@ -120,6 +121,6 @@ class Picture:
 
 
 #: What waits to be written as a row; `at` (epoch seconds) is when it was queued, by which it ages.
-Row = Append | Extend | Consolidate | Tell | Note | Delivered
+Row = Append | Extend | Consolidate | Tell | Note | Delivered | Forget
 #: What is written at once, synced, before all else.
 Urgent = Outgoing | Channels

@@ -164,6 +164,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted or replaced is overwritten where that costs no extra write; forgetting overwrites the rest.
+        connection.execute("PRAGMA secure_delete = FAST").fetchall()
         connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             _migrate(connection, number, script)
