@@ -16,6 +16,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 import llama_vid
+from llama_vid.access_needs import need_of
 from llama_vid.clients.openai_answer import OpenAIError
 from llama_vid.settings import CAMERA_ID
 
@@ -24,11 +25,12 @@ METHODS: Final = ("get", "put", "post", "delete", "options", "patch")
 
 #: Errors of every address.
 ALWAYS: Final = {
-    "401": "Not signed in: there is no valid token.",
-    "403": "The token lacks the scope, or the request comes from another origin.",
+    "403": "The request comes from another origin, or its token lacks the scope.",
     "421": "The server is not known under this host name.",
     "429": "Too many requests; see Retry-After.",
 }
+#: Errors of addresses that want somebody to be signed in.
+SIGNED_IN: Final = {"401": "There is no token, or none that is valid."}
 #: Errors of addresses whose request has a body.
 WITH_BODY: Final = {"400": "The body cannot be taken.", "413": "The body is too long."}
 #: Errors of addresses that name a camera.
@@ -82,8 +84,6 @@ def _described(app: FastAPI) -> dict[str, Any]:
         tree["components"]["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer", "description": "A token of `llama-vid token create`."}
         }
-        # While sign-in is off, on loopback, nothing is wanted.
-        tree["security"] = [{"token": []}, {}]
         for path, method, operation in _operations(tree):
             _complete(path, method, operation)
             for parameter in operation.get("parameters", ()):
@@ -110,7 +110,10 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     if "422" in responses:
         del responses["422"]  # FastAPI's own form, which is nowhere answered
-    found = dict(ALWAYS)
+    need = need_of(method.upper(), path)
+    # While sign-in is off, on loopback, nothing is wanted: `{}`.
+    operation["security"] = [] if need.public else [{"token": [need.scope] if need.scope else []}, {}]
+    found = ALWAYS | ({} if need.public else SIGNED_IN)
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())) or "requestBody" in operation:
         found |= {} if openai else WITH_PARAMETERS
     if "requestBody" in operation:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import tzinfo
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from llama_vid.access import access_of
 from llama_vid.clients.openai_answer import (
     ChatChunk,
     ChatCompletion,
@@ -152,15 +153,10 @@ class _Turn:
         return None if error is None else refuse(status_of(error.code), error.code, error.message)
 
 
-class _Access(Protocol):
-    def may(self, scope: str, camera: str | None = None) -> bool: ...
-
-
 def _names(request: Request) -> list[str]:
     """The cameras that whoever asks may ask."""
-    names = desk_of(request).names()
-    access: _Access | None = getattr(request.state, "access", None)
-    return names if access is None else [name for name in names if access.may("ask", name)]
+    access = access_of(request)
+    return [name for name in desk_of(request).names() if access.may("ask", name)]
 
 
 def _model(request: Request, name: str) -> Model:

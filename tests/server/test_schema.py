@@ -34,7 +34,8 @@ def test_every_address_describes_itself(description: dict[str, Any]) -> None:
                 assert answer["content"], f"{where}: {status}"
             for kind, content in answer.get("content", {}).items():
                 assert kind != "application/json" or content["schema"], f"{where}: {status} has no model"
-        assert {"401", "403", "421", "429"} <= operation["responses"].keys(), where
+        assert {"403", "421", "429"} <= operation["responses"].keys(), where
+        assert ("401" in operation["responses"]) == bool(operation["security"]), where
         for parameter in operation.get("parameters", ()):
             bounds = parameter["schema"].keys() & {"pattern", "maxLength", "maximum", "enum", "anyOf", "$ref"}
             assert bounds or parameter["schema"]["type"] == "boolean", f"{where}: {parameter['name']} has no bounds"
