@@ -153,4 +153,21 @@ async def test_pronouns_follow_the_conversation(model: LLaMAVID, street: list[Fr
         alone = await whole(session.ask("When was it seen?"))
         followed = await whole(session.ask("When was it seen?", conversation="one"))
         assert followed == await whole(session.ask("When was a bicycle seen?"))
+        # A caller that keeps the conversation itself hands its questions over, whatever they are.
+        kept = ["Is there a bicycle?", "", "?!"]
+        assert followed == await whole(session.ask("When was it seen?", earlier=kept))
         assert followed != alone or "bicycle" in alone
+
+
+async def test_moments_of_a_live_memory_are_found(model: LLaMAVID, street: list[Frame]) -> None:
+    async with model.watch(Reel(street)) as session, asyncio.timeout(60):
+        await session.wait_watched(9.5)
+        everywhere = await session.search("a street with bicycles", limit=5)
+        assert everywhere
+        assert [moment.score for moment in everywhere] == sorted((m.score for m in everywhere), reverse=True)
+        assert all(BEGIN <= moment.start < moment.end <= BEGIN + 10.5 for moment in everywhere)
+        late = await session.search("a street with bicycles", BEGIN + 6, BEGIN + 8)
+        assert late
+        assert all(moment.end > BEGIN + 6 and moment.start <= BEGIN + 8 for moment in late)
+        assert await session.search("a street", BEGIN + 100) == []
+        assert await model.count_tokens(["a street", ""]) == [len(model.bundle.language.tokenize("a street")), 0]
