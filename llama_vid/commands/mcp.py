@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +28,8 @@ def mcp(
 
     It is started by the assistant's program and talks to a server that runs already. Needs the extra: mcp.
     """
-    import os
-
+    if sys.stdin.isatty():
+        print("llama-vid: an assistant's program starts this and speaks MCP to it; see docs/tools.md", file=sys.stderr)
     token = os.environ.get("LLAMA_VID_TOKEN", "").strip() or None
     if token_file is not None:
         try:
@@ -38,8 +41,6 @@ def mcp(
         from llama_vid.clients.mcp_server import make_mcp_server
     except ImportError as missing:
         raise ConfigError(f'mcp needs the MCP SDK ({missing}); run: pip install "llama-vid-live[mcp]"') from None
-
-    import asyncio
 
     from llama_vid import __version__
     from llama_vid.clients.server_api import ServerApi
