@@ -126,7 +126,7 @@ def evaluate_long(
                 said = _blind(model, asked)
             else:
                 film = model.open(str(hour.path), last_frame_only=name == "last-frame")
-                said = [film.ask(put.text).answer for put in asked]
+                said = [_said(film, put) for put in asked]
                 if name == SYSTEMS[0]:
                     cases += _found(film, hour, rules)
             cases += _cases(asked, said, name, judged)
@@ -145,6 +145,15 @@ def _blind(model: VideoModel, asked: Sequence[Put]) -> list[str]:
     opened = [put.text for put in asked if put.open]
     verdicts = ["Yes." if p >= 0.5 else "No." for p in model.tokens.yesno_blind(closed)]
     return verdicts + model.tokens.ask_blind(opened)
+
+
+def _said(film: FilmLike, put: Put) -> str:
+    """The answer to a question: whole if it is an open one or wrong, else no further than its yes or no."""
+    if not put.open:
+        verdict = decided(film, put.text)
+        if verdict.said is not None and verdict.said == (put.answer == "yes"):
+            return verdict.text
+    return film.ask(put.text).answer
 
 
 def _alone(model: VideoModel, asked: Sequence[Put], tick: Callable[[], None]) -> list[str]:

@@ -167,7 +167,15 @@ def run_system(
                     from_probability(p) for p in model.tokens.yesno(path, texts, last_frame_only=last, drop=drop)
                 ]
             else:
-                answers = _asked(model, path, texts, last_frame_only=last)
+                film = model.open(path, last_frame_only=last)
+                answers = [decided(film, questions[number].question) for number in numbers]
+                if not last:
+                    answers = [
+                        answer
+                        if answer.said == questions[number].answer
+                        else explained(film, questions[number].question)
+                        for number, answer in zip(numbers, answers, strict=True)
+                    ]
         except SourceError as problem:  # one unreadable clip must not void an hour's run; its answers count as wrong
             logger.warning("%s: %s", clip.path.name, problem)
             answers = [Verdict(None, text=f"({problem})")] * len(numbers)
@@ -175,14 +183,6 @@ def run_system(
             verdicts[number] = verdict
         tick()
     return verdicts
-
-
-def _asked(model: VideoModel, path: str, texts: Sequence[str], *, last_frame_only: bool) -> list[Verdict]:
-    film = model.open(path, last_frame_only=last_frame_only)
-    if last_frame_only:
-        return [decided(film, text) for text in texts]
-    answers = [film.ask(text) for text in texts]
-    return [Verdict(first_word(each.answer), None, each.answer, tuple(each.timestamps[:LOOKED_AT])) for each in answers]
 
 
 def decided(film: FilmLike, question: str) -> Verdict:
@@ -194,6 +194,12 @@ def decided(film: FilmLike, question: str) -> Verdict:
         if said is not None:
             return Verdict(said, None, text.strip())
     return Verdict(None, None, text)
+
+
+def explained(film: FilmLike, question: str) -> Verdict:
+    """The verdict of the whole answer, with the times that it names: for those that one wants to look into."""
+    answer = film.ask(question)
+    return Verdict(first_word(answer.answer), None, answer.answer, tuple(answer.timestamps[:LOOKED_AT]))
 
 
 def _readable(model: VideoModel, paths: Sequence[Path]) -> list[Path]:
