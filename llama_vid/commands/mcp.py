@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -49,4 +50,6 @@ def mcp(
         async with ServerApi.at(url, token) as api:
             await make_mcp_server(api, version=__version__).run_stdio_async()
 
+    # The thread that waits for stdin cannot be ended: Ctrl-C ends the process, which has nothing to lose.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     asyncio.run(serve())
