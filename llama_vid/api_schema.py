@@ -124,4 +124,4 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         # What stands before the routes answers in the common form, the routes of /v1 in OpenAI's, which holds it.
         model = OpenAIError if openai and status in ("400", "404") else ErrorAnswer
         content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
-        responses.setdefault(status, {"description": description, "content": content})
+        responses.setdefault(status, {"description": description}).setdefault("content", content)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from llama_vid.clients.live import frame_url
 from llama_vid.errors import ProtocolError
 from llama_vid.memory.alerts import AlertChange, AlertEvent
+from llama_vid.parameters import End, Start, check_span
 from llama_vid.routes_cameras import desk_of, history_of
 from llama_vid.settings_alerts import AlertRules, engine_rules
 
@@ -67,13 +68,12 @@ class Pause(BaseModel):
 async def list_events(
     request: Request,
     camera_id: str,
-    start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
-    end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
+    start: Start = None,
+    end: End = None,
     limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 100,
 ) -> AlertEvents:
     """The newest `limit` events between `from` and `to` (seconds of the one clock; both may be left out)."""
-    if start is not None and end is not None and end < start:
-        raise ProtocolError("to lies before from; swap them.", param="to")
+    check_span(start, end)
     found = await history_of(request).events(camera_id, start, end, limit)
     return AlertEvents(events=[_told(event) for event in found])
 

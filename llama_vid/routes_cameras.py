@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from llama_vid.access import access_of
@@ -15,6 +14,7 @@ from llama_vid.clients.question import strip_template_tokens
 from llama_vid.errors import ProtocolError
 from llama_vid.history import History
 from llama_vid.llm.answer import MemoryUse
+from llama_vid.parameters import End, Start, check_span
 from llama_vid.settings import CAMERA_ID, NETWORK_SCHEMES, CameraSettings, check_camera_url
 from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.stream.urls import redact
@@ -197,15 +197,14 @@ async def show_timeline(
     request: Request,
     response: Response,
     camera_id: str,
-    start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
-    end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
+    start: Start = None,
+    end: End = None,
 ) -> Timeline:
     """What happened when, between `from` and `to` (seconds of the one clock; both may be left out).
 
     The newest 5,000 spans; when there are older ones, the header `Link: <…>; rel="prev"` has the address to go on with.
     """
-    if start is not None and end is not None and end < start:
-        raise ProtocolError("to lies before from; swap them.", param="to")
+    check_span(start, end)
     told = await history_of(request).timeline(camera_id, start, end)
     if told.more:
         before = {"to": f"{told.spans[0].start - 0.001:.3f}", **({} if start is None else {"from": f"{start:.3f}"})}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from llama_vid.caption_desk import cues_of
 from llama_vid.clients.captions.vtt import MEDIA_TYPE, vtt
-from llama_vid.errors import ProtocolError
+from llama_vid.parameters import End, Start, check_span
 from llama_vid.routes_cameras import history_of
 
 router = APIRouter(prefix="/api/cameras/{camera_id}", tags=["captions"])
@@ -18,15 +16,14 @@ router = APIRouter(prefix="/api/cameras/{camera_id}", tags=["captions"])
 async def show_captions(
     request: Request,
     camera_id: str,
-    start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
-    end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
+    start: Start = None,
+    end: End = None,
 ) -> Response:
     """Committed captions between `from` and `to` (seconds of the one clock; both may be left out).
 
     Their times count from `from`, or from the first words; the file's note says which second that is.
     """
-    if start is not None and end is not None and end < start:
-        raise ProtocolError("to lies before from; swap them.", param="to")
+    check_span(start, end)
     said = await history_of(request).said(camera_id, start, end)
     origin = start if start is not None else said[0].start if said else 0.0
     text = vtt(cues_of(said), origin, note=f"0 is {origin:.3f} s of the camera's clock")

@@ -67,7 +67,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: {"model": Health}})
+@router.get("/readyz", response_model=Health, responses={503: {"model": Health}})
 async def readyz(request: Request) -> Response:
     """200 when questions are answered, 503 with the reason until then. A camera or a disk that fails does not count."""
     state = health(request)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from llama_vid.clients.live import frame_url
 from llama_vid.clients.question import MAX_QUESTION_CHARACTERS, clean_question
 from llama_vid.errors import ProtocolError
+from llama_vid.parameters import End, Start, check_span
 from llama_vid.routes_cameras import desk_of
 
 #: Moments of one answer. The language model reads the best 20; what comes behind them is guesswork.
@@ -38,16 +39,15 @@ async def search_camera(
     request: Request,
     camera_id: str,
     text: Annotated[str, Query(min_length=1, max_length=MAX_QUESTION_CHARACTERS)],
-    start: Annotated[float | None, Query(alias="from", allow_inf_nan=False)] = None,
-    end: Annotated[float | None, Query(alias="to", allow_inf_nan=False)] = None,
+    start: Start = None,
+    end: End = None,
     limit: Annotated[int, Query(ge=1, le=MOST_MATCHES)] = 10,
 ) -> Matches:
     """The moments in memory that match a text, best first, between `from` and `to` (both may be left out).
 
     503 while the camera is not being watched yet: memory is searched by the model.
     """
-    if start is not None and end is not None and end < start:
-        raise ProtocolError("to lies before from; swap them.", param="to")
+    check_span(start, end)
     try:
         wanted = clean_question(text)
     except ProtocolError as problem:

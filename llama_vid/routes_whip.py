@@ -36,7 +36,12 @@ def _ingest(desk: CameraDesk, camera_id: str) -> tuple[Camera, Ingest]:
     return camera, camera.ingest
 
 
-@router.post("/{camera_id}", status_code=201, responses={201: {"content": {SDP: {}}}})
+@router.post(
+    "/{camera_id}",
+    status_code=201,
+    response_class=Response,
+    responses={201: {"content": {SDP: {"schema": {"type": "string"}}}}},
+)
 async def publish(request: Request, camera_id: str) -> Response:
     """Takes an SDP offer; answers 201 with the SDP answer and the session's Location."""
     camera, ingest = _ingest(desk_of(request), camera_id)
@@ -56,14 +61,14 @@ async def publish(request: Request, camera_id: str) -> Response:
     return Response(offered.sdp, 201, {"Location": location}, media_type=SDP)
 
 
-@router.options("/{camera_id}", status_code=204)
+@router.options("/{camera_id}", status_code=204, response_class=Response)
 async def endpoint_options(request: Request, camera_id: str) -> Response:
     """What the endpoint takes."""
     _ingest(desk_of(request), camera_id)
     return Response(status_code=204, headers={"Accept-Post": SDP, "Allow": "OPTIONS, POST, DELETE"})
 
 
-@router.delete("/{camera_id}")
+@router.delete("/{camera_id}", response_class=Response)
 async def end_publishing(request: Request, camera_id: str) -> Response:
     """Ends the session of whoever publishes to a camera; 404 when nobody does."""
     camera, ingest = _ingest(desk_of(request), camera_id)
@@ -73,7 +78,7 @@ async def end_publishing(request: Request, camera_id: str) -> Response:
     return Response(status_code=200)
 
 
-@router.delete("/{camera_id}/{resource_id}")
+@router.delete("/{camera_id}/{resource_id}", response_class=Response)
 async def end_session(request: Request, camera_id: str, resource_id: str) -> Response:
     """Ends one publisher's session; 404 when it is over already."""
     _, ingest = _ingest(desk_of(request), camera_id)
