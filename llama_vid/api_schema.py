@@ -120,8 +120,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         found |= WITH_BODY
     if "{camera_id}" in path:
         found |= WITH_CAMERA
-    for status, description in found.items():
+    for status in [*found, *(status for status in responses if status[0] in "45" and status not in found)]:
         # What stands before the routes answers in the common form, the routes of /v1 in OpenAI's, which holds it.
         model = OpenAIError if openai and status in ("400", "404") else ErrorAnswer
         content = {"application/json": {"schema": {"$ref": REF.format(model=model.__name__)}}}
-        responses.setdefault(status, {"description": description}).setdefault("content", content)
+        responses.setdefault(status, {"description": found.get(status, "")}).setdefault("content", content)
