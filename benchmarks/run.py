@@ -22,6 +22,7 @@ BENCHMARKS: Final[dict[str, str]] = {
     "recompute": "everything encoded anew for each question",
     "tokens": "tokens a frame, an hour, a context, and what they are worth",
     "alerts": "from the frame to the MQTT message, with eight cameras",
+    "clients": "200 websocket clients that watch and ask",
     "captions": "a lecture's words: wrong ones, delays, cores",
 }
 

@@ -12,7 +12,9 @@ from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
 
-BENCH_HELP: Final = "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, captions, or all."
+BENCH_HELP: Final = (
+    "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, captions, or all."
+)
 
 EVAL_HELP: Final = (
     "yesno, open, absent, sofar, moments, long, time, change, alerts, retrieval, captions; or all, with a report."
@@ -110,6 +112,12 @@ def bench(
     results: Annotated[
         Path | None, typer.Option("--results", metavar="FILE", help="tokens: an evaluation's results.json.")
     ] = None,
+    clients: Annotated[
+        int | None, typer.Option("--clients", min=1, metavar="N", help="clients: how many at once.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, metavar="M", help="clients: for how long.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a figure of the README, with the floor measured in the same run."""
@@ -117,7 +125,7 @@ def bench(
     from benchmarks.run import run_benchmarks
     from evaluation.report import print_table
 
-    for result in run_benchmarks(name, runs=runs, limit=limit, results=results):
+    for result in run_benchmarks(name, runs=runs, limit=limit, results=results, clients=clients, minutes=minutes):
         if as_json:
             write_json(result.to_json())
         elif (printed := getattr(result, "print_rows", None)) is not None:

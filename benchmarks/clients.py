@@ -1,0 +1,300 @@
+"""Many websocket clients at once that watch and ask, against the server as a user runs it.
+
+    llama-vid bench clients [--clients 200] [--minutes 5]      (or: python -m benchmarks.clients)
+
+`llama-vid serve` in a process of its own watches one camera (a street film, played in real time) with sign-in on. Every
+client holds a websocket, reads all that is told, fetches the newest picture every PICTURE_S seconds as the page does,
+and asks a question about something else every ASK_S seconds, or when the answer before is there, if that takes longer.
+Clients share tokens, CLIENTS_OF_TOKEN each, within the server's usual limits.
+
+Measured: time to the first token as the asker sees it; everything that went wrong, by kind; the server's resident memory,
+sampled every second, at the beginning (when all are connected and have asked once) and at the end, and of it what the
+camera's own memory took meanwhile; cores of server and clients. Floor in the same run: one client alone, before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import httpx
+
+from benchmarks.asking import percentile
+from benchmarks.cameras import own_cpu_s
+from benchmarks.questions import open_questions
+from benchmarks.samples import loop_film, sample_film
+from llama_vid.access_tokens import create_token
+from llama_vid.clients import Client
+from llama_vid.clients.protocol import ResponseDone, TextDelta
+from llama_vid.errors import LlamaVidError
+
+CLIENTS: Final = 200
+MINUTES: Final = 5.0
+ASK_S: Final = 100.0
+PICTURE_S: Final = 10.0
+CLIENTS_OF_TOKEN: Final = 50
+ALONE: Final = 8  # questions of the one client alone
+CAMERA: Final = "street"
+START_S: Final = 300.0  # a first start converts the language model
+#: Growth of the server's memory, beyond the camera's own, that counts as flat: the noise of an allocator.
+FLAT_MB: Final = 32.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the clients met."""
+
+    first_s: list[float] = field(default_factory=list)
+    whole_s: list[float] = field(default_factory=list)
+    pictures: int = 0
+    told: int = 0
+    wrong: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The server at one moment: resident memory, its KV cache's part of it, processor seconds used."""
+
+    resident_mb: float
+    cached_mb: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """A finished run; memory in MB, times in seconds."""
+
+    clients: int
+    seconds: float
+    tally: Tally
+    before: Sample
+    after: Sample
+    most_mb: float
+    client_cores: float
+    alone_s: tuple[float, ...]
+
+    @property
+    def growth_mb(self) -> float:
+        """How much the server's memory grew, without what the camera's own KV cache grew by."""
+        return self.after.resident_mb - self.before.resident_mb - (self.after.cached_mb - self.before.cached_mb)
+
+    def to_json(self) -> dict[str, Any]:
+        first = self.tally.first_s
+        return {
+            "name": "clients",
+            "n": len(first),
+            "clients": self.clients,
+            "seconds": self.seconds,
+            "errors": sum(self.tally.wrong.values()),
+            "errors_by_kind": dict(self.tally.wrong),
+            "first_token": {
+                "median_s": median(first) if first else None,
+                "p95_s": percentile(first, 0.95) if first else None,
+                "most_s": max(first, default=None),
+            },
+            "whole_answer_p95_s": percentile(self.tally.whole_s, 0.95) if self.tally.whole_s else None,
+            "pictures": self.tally.pictures,
+            "told_unasked": self.tally.told,
+            "server_mb": {
+                "begin": self.before.resident_mb,
+                "end": self.after.resident_mb,
+                "most": self.most_mb,
+                "of_it_the_cameras_cache_grew": self.after.cached_mb - self.before.cached_mb,
+                "growth_otherwise": self.growth_mb,
+                "flat": abs(self.growth_mb) <= FLAT_MB,
+            },
+            "cores": {"server": (self.after.cpu_s - self.before.cpu_s) / self.seconds, "clients": self.client_cores},
+            "floor": {
+                "one_client_alone": {
+                    "median_s": median(self.alone_s),
+                    "p95_s": percentile(self.alone_s, 0.95),
+                }
+            },
+        }
+
+
+def measure(runs: int | None = None, *, clients: int = CLIENTS, minutes: float = MINUTES) -> Clients:
+    """Serve, connect, ask. `runs`, where given, is the number of minutes. Raises LlamaVidError for a server that ends."""
+    seconds = 60.0 * (minutes if runs is None else runs)
+    with tempfile.TemporaryDirectory(prefix="llama-vid-clients-") as place:
+        folder = Path(place)
+        film = loop_film(sample_film(), folder / "street.mp4", int(seconds) + 240)
+        tokens_file = folder / "tokens.json"
+        count = -(-clients // CLIENTS_OF_TOKEN)
+        tokens = [create_token(tokens_file, f"clients-{number}").secret for number in range(count)]
+        settings = folder / "llama-vid.yaml"
+        settings.write_text(
+            "server:\n  port: 0\n  tokens_file: tokens.json\n"
+            f"  limits: {{connections: {max(512, 2 * clients)}}}\n"
+            f"memory: {{path: memory}}\ncameras: {{{CAMERA}: {{url: 'file:{film}'}}}}\n"
+        )
+        with _server(settings, folder / "server.log") as (url, pid):
+            return asyncio.run(_run(url, pid, tokens, clients, seconds))
+
+
+@contextlib.contextmanager
+def _server(settings: Path, log: Path) -> Iterator[tuple[str, int]]:
+    """`llama-vid serve`; gives its address and process id."""
+    line = [sys.executable, "-m", "llama_vid", "serve", "--config", str(settings)]
+    with log.open("w") as out:
+        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=out)
+    try:
+        limit = time.monotonic() + START_S
+        while not (found := re.search(r"(http://[^ /]+)", log.read_text())):
+            if process.poll() is not None or time.monotonic() > limit:
+                last = (log.read_text().strip().splitlines() or ["no message"])[-1]
+                raise LlamaVidError(f"the server did not start: {last}")
+            time.sleep(0.1)
+        yield found[1], process.pid
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: float) -> Clients:
+    questions = itertools.cycle(open_questions())
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+        async with asyncio.timeout(START_S):
+            while (await http.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - the server has no event for it
+                await asyncio.sleep(0.5)
+        alone = Tally()
+        async with Client.connect(url, token=tokens[0]) as client:
+            async with asyncio.timeout(60):
+                async for status in client.statuses():
+                    if status.state == "live":
+                        break
+            for _ in range(ALONE):
+                await _ask(client, next(questions), alone)
+        if alone.wrong:
+            raise LlamaVidError(f"one client alone could not ask: {dict(alone.wrong)}")
+        tally, connected = Tally(), asyncio.Semaphore(0)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(
+                    _client(
+                        http, url, tokens[number % len(tokens)], ASK_S * number / clients, questions, tally, connected
+                    ),
+                    name=f"client {number}",
+                )
+                for number in range(clients)
+            ]
+            for _ in range(clients):
+                await connected.acquire()
+            await asyncio.sleep(min(ASK_S, seconds / 4))  # everybody has asked once
+            before, began, own = await _sample(http, pid, tokens[0]), time.monotonic(), own_cpu_s()
+            tally.first_s.clear()
+            tally.whole_s.clear()
+            most = before.resident_mb
+            while time.monotonic() - began < seconds:
+                await asyncio.sleep(1.0)
+                most = max(most, _resident_mb(pid))
+            took = time.monotonic() - began
+            after, used = await _sample(http, pid, tokens[0]), own_cpu_s() - own
+            for task in tasks:
+                task.cancel()
+    return Clients(clients, took, tally, before, after, most, used / took, tuple(alone.first_s))
+
+
+async def _client(
+    http: httpx.AsyncClient,
+    url: str,
+    token: str,
+    first_s: float,
+    questions: Iterator[str],
+    tally: Tally,
+    connected: asyncio.Semaphore,
+) -> None:
+    """One client, until it is cancelled; comes again when its connection is lost, which counts as an error."""
+    while True:
+        try:
+            async with Client.connect(url, token=token, timeout_s=30) as client, asyncio.TaskGroup() as group:
+                connected.release()
+                group.create_task(_watch(client, tally), name="watching")
+                group.create_task(_look(http, token, tally), name="looking")
+                group.create_task(_question(client, first_s, questions, tally), name="asking")
+        except* LlamaVidError as problem:
+            tally.wrong[f"connection: {problem.exceptions[0]}"[:80]] += 1
+            await asyncio.sleep(1.0)
+
+
+async def _watch(client: Client, tally: Tally) -> None:
+    async for _ in client.statuses():
+        tally.told += 1
+    raise LlamaVidError("the websocket was closed")
+
+
+async def _look(http: httpx.AsyncClient, token: str, tally: Tally) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    while True:
+        await asyncio.sleep(PICTURE_S)
+        try:
+            answer = await http.get(f"/api/cameras/{CAMERA}/snapshot.jpg", headers=headers)
+        except httpx.HTTPError as problem:
+            tally.wrong[f"picture: {type(problem).__name__}"] += 1
+        else:
+            tally.pictures += answer.status_code == 200
+            if answer.status_code != 200:
+                tally.wrong[f"picture: {answer.status_code}"] += 1
+
+
+async def _question(client: Client, first_s: float, questions: Iterator[str], tally: Tally) -> None:
+    at = time.monotonic() + first_s
+    while True:
+        await asyncio.sleep(at - time.monotonic())
+        at = max(at + ASK_S, time.monotonic())
+        await _ask(client, next(questions), tally)
+
+
+async def _ask(client: Client, question: str, tally: Tally) -> None:
+    began, first = time.perf_counter(), None
+    try:
+        async with aclosing(client.events(CAMERA, question)) as events:
+            async for event in events:
+                if first is None and isinstance(event, TextDelta):
+                    first = time.perf_counter() - began
+                if isinstance(event, ResponseDone) and event.status != "completed":
+                    tally.wrong[f"answer: {event.status}"] += 1
+    except LlamaVidError as problem:
+        tally.wrong[f"answer: {problem.code}"] += 1
+        return
+    if first is None:
+        tally.wrong["answer: no words"] += 1
+    else:
+        tally.first_s.append(first)
+        tally.whole_s.append(time.perf_counter() - began)
+
+
+async def _sample(http: httpx.AsyncClient, pid: int, token: str) -> Sample:
+    text = (await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})).text
+    cached = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("llama_vid_camera_kv_cache"))
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return Sample(_resident_mb(pid), cached / 1e6, cpu)
+
+
+def _resident_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    from evaluation.report import print_table
+
+    print_table(measure())
