@@ -7,9 +7,10 @@ client holds a websocket, reads all that is told, fetches the newest picture eve
 and asks a question about something else every ASK_S seconds, or when the answer before is there, if that takes longer.
 Clients share tokens, CLIENTS_OF_TOKEN each, within the server's usual limits.
 
-Measured: time to the first token as the asker sees it; everything that went wrong, by kind; the server's resident memory,
-sampled every second, at the beginning (when all are connected and have asked once) and at the end, and of it what the
-camera's own memory took meanwhile; cores of server and clients. Floor in the same run: one client alone, before.
+Measured: time to the first token as the asker sees it; everything that went wrong, by kind; the server's resident
+memory, sampled every second, at the beginning (when all are connected and have asked once) and at the end, and of it
+what the camera's own memory took meanwhile; cores of server and clients. Floor in the same run: one client alone,
+before.
 """
 
 from __future__ import annotations
@@ -128,7 +129,10 @@ class Clients:
 
 
 def measure(runs: int | None = None, *, clients: int = CLIENTS, minutes: float = MINUTES) -> Clients:
-    """Serve, connect, ask. `runs`, where given, is the number of minutes. Raises LlamaVidError for a server that ends."""
+    """Serve, connect, ask. `runs`, where given, is the number of minutes.
+
+    Raises LlamaVidError for a server that does not start, or does not answer one client alone.
+    """
     seconds = 60.0 * (minutes if runs is None else runs)
     with tempfile.TemporaryDirectory(prefix="llama-vid-clients-") as place:
         folder = Path(place)
@@ -187,15 +191,11 @@ async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: flo
             raise LlamaVidError(f"one client alone could not ask: {dict(alone.wrong)}")
         tally, connected = Tally(), asyncio.Semaphore(0)
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(
-                    _client(
-                        http, url, tokens[number % len(tokens)], ASK_S * number / clients, questions, tally, connected
-                    ),
-                    name=f"client {number}",
-                )
-                for number in range(clients)
-            ]
+            tasks = []
+            for number in range(clients):
+                token, first_s = tokens[number % len(tokens)], ASK_S * number / clients
+                work = _client(http, url, token, first_s, questions, tally, connected)
+                tasks.append(group.create_task(work, name=f"client {number}"))
             for _ in range(clients):
                 await connected.acquire()
             await asyncio.sleep(min(ASK_S, seconds / 4))  # everybody has asked once
@@ -285,9 +285,12 @@ async def _ask(client: Client, question: str, tally: Tally) -> None:
 async def _sample(http: httpx.AsyncClient, pid: int, token: str) -> Sample:
     text = (await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})).text
     cached = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("llama_vid_camera_kv_cache"))
+    return Sample(_resident_mb(pid), cached / 1e6, _cpu_s(pid))
+
+
+def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return Sample(_resident_mb(pid), cached / 1e6, cpu)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mb(pid: int) -> float:

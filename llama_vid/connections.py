@@ -90,10 +90,17 @@ class Connection(H11Protocol):
         if self._deaf:
             return
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.conn.their_state is h11.IDLE:
             self._within("header", self._bounds.patience.header_s)
         else:
             self._in_time("header")
+        if self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+            # Answered already (too long, say). uvicorn throws the rest away, so that the client gets to reading.
+            self._within("rest", self._bounds.patience.close_s)
+        else:
+            self._in_time("rest")
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """As uvicorn's; websockets say farewell in their own way."""

@@ -73,9 +73,13 @@ class Socket(WebSocketsSansIOProtocol):
             self.transport.write(output)
 
     async def send(self, message: Any) -> None:
-        """As uvicorn's; who sends after a goodbye finds the client gone, which is no fault of the sender."""
+        """As uvicorn's; who sends after a goodbye finds the client gone, which is no fault of the sender.
+
+        A handshake that was refused is complete, too: uvicorn would log an error for each.
+        """
         try:
             await super().send(message)
+            self.handshake_complete |= self.initial_response is not None and self.close_sent
         except RuntimeError:
             if self.close_sent and message["type"] == "websocket.send":
                 raise ClientDisconnected from None

@@ -34,12 +34,13 @@ def serve(
     fetch_missing(settings.model.name)
     # Who runs a server wants to see cameras come and go.
     logging.getLogger("llama_vid").setLevel(min(logging.INFO, logging.getLogger().level))
-    run_server(settings, on_open=_announce)
+    scheme = "https" if settings.server.tls is not None else "http"
 
+    def announce(host: str, port: int) -> None:
+        address = f"[{host}]" if ":" in host else host
+        print(f"llama-vid: {scheme}://{address}:{port} is open; Ctrl-C ends it", file=sys.stderr, flush=True)
 
-def _announce(host: str, port: int) -> None:
-    address = f"[{host}]" if ":" in host else host
-    print(f"llama-vid: http://{address}:{port} is open; Ctrl-C ends it", file=sys.stderr, flush=True)
+    run_server(settings, on_open=announce)
 
 
 def demo(
