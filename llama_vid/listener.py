@@ -15,12 +15,14 @@ from websockets.exceptions import ProtocolError as ClosedAlready
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from llama_vid.clients.closing import Closing
 from llama_vid.clients.protocol import CLOSE_SHUTDOWN, CLOSE_TOO_BIG, MAX_MESSAGE_BYTES
 from llama_vid.connections import Bounds, Connection, ListenerConfig, Patience
 from llama_vid.settings import ServerSettings
 
 #: After a goodbye, a client has this long to read it before the connection is cut; a page reacts in milliseconds.
 GOODBYE_S = 2.0
+CLOSE_NO_TEXT = 1007
 #: What is still to be read after the last word has this long.
 LAST_S = 10.0
 #: What the kernel may hold for a client that does not read. Linux would grow it to 4 MB, and a slow client would look
@@ -32,7 +34,7 @@ BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length:
 #: Fragments of one message. Libraries send a megabyte in some dozen; each, even an empty one, costs memory.
 MOST_FRAGMENTS = 1024
 #: After the goodbyes, requests that are still running have this long at shutdown.
-SHUTDOWN_S = 5
+SHUTDOWN_S = 2
 
 
 class Socket(WebSocketsSansIOProtocol):
@@ -65,6 +67,18 @@ class Socket(WebSocketsSansIOProtocol):
             self.close_now(CLOSE_TOO_BIG, "too many fragments")
         if not self.close_sent:
             super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """As uvicorn's; text that is none closes with 1007, without a traceback in the log for each."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            self.frames = [b"".join(self.frames)]
+            try:
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                self.close_now(CLOSE_NO_TEXT, "the text is not UTF-8")
+                return
+        super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         """As uvicorn's; who does not read gets no more pongs, which would pile up."""
@@ -137,9 +151,14 @@ class Socket(WebSocketsSansIOProtocol):
 class Listener(uvicorn.Server):
     """uvicorn's server, which tells the port that was really taken."""
 
-    def __init__(self, config: uvicorn.Config, on_open: Callable[[str, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_open: Callable[[str, int], None] | None = None,
+        closing: Closing | None = None,
+    ) -> None:
         super().__init__(config)
-        self._on_open = on_open
+        self._on_open, self._closing = on_open, closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's; then calls `on_open(host, port)` with the port that was really taken."""
@@ -147,6 +166,12 @@ class Listener(uvicorn.Server):
         if self.started and self._on_open is not None:
             host, port = self.address
             self._on_open(host, port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, once open answers have ended and their clients know."""
+        if self._closing is not None and not self.force_exit:
+            await self._closing.begin()
+        await super().shutdown(sockets)
 
     @property
     def address(self) -> tuple[str, int]:
@@ -160,7 +185,7 @@ def make_listener(
     settings: ServerSettings,
     on_open: Callable[[str, int], None] | None = None,
     *,
-    log_level: str = "warning",
+    log_level: str = "error",  # its warnings are of garbage that strangers send
     patience: Patience | None = None,
 ) -> Listener:
     """The server for an application, not yet started. Message and timeout limits are set here."""
@@ -188,4 +213,5 @@ def make_listener(
         timeout_graceful_shutdown=SHUTDOWN_S,
         **tls,
     )
-    return Listener(config, on_open)
+    state = getattr(app, "state", None)  # a FastAPI application has one
+    return Listener(config, on_open, getattr(state, "closing", None))

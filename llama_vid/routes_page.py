@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 
+from llama_vid.access import access_of
 from llama_vid.errors import ProtocolError
 from llama_vid.metrics import Metrics
 
@@ -71,6 +72,8 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request) -> Response:
     """200 when questions are answered, 503 with the reason until then. A camera or a disk that fails does not count."""
     state = health(request)
+    if not access_of(request).signed_in:  # reasons have paths in them, and models names
+        state = Health(ready=state.ready, reason="" if state.ready else "sign in to see why")
     if state.ready:
         return JSONResponse(state.model_dump())
     return JSONResponse(state.model_dump(), 503, {"Retry-After": "5"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from llama_vid.config import load_config
+from llama_vid.connections import Patience
 from llama_vid.listener import Listener, make_listener
 from llama_vid.live_types import IngestMaker, LiveModel
 from llama_vid.server import create_app, open_journal, open_port
@@ -73,15 +75,20 @@ def running_server(
     make_ingest: IngestMaker | None = None,
     patience_s: float = 10.0,
     ready: bool = True,
+    server_settings: dict[str, Any] | None = None,
+    patience: Patience | None = None,
 ) -> Iterator[RunningServer]:
-    """Runs the server for the block, ready to be asked unless `ready` is False; with a journal if `memory` is given."""
+    """Runs the server for the block, ready to be asked unless `ready` is False; with a journal if `memory` is given.
+
+    `server_settings` go into its section `server`; `patience` is how long clients may take.
+    """
     model, failures = ScriptedModel(), list[BaseException]()
     if file is not None:
         config = load_config(file)
     else:
         config = Config.model_validate(
             {
-                "server": {"port": 0},
+                "server": {"port": 0} | (server_settings or {}),
                 "memory": {} if memory is None else {"path": memory},
                 "cameras": FRONT_AND_BACK if cameras is None else cameras,
             }
@@ -95,8 +102,9 @@ def running_server(
         on_failure=failures.append,
         patience_s=patience_s,
         poll_s=0.05,
+        look_s=0.05,
     )
-    listener = make_listener(app, config.server)
+    listener = make_listener(app, config.server, patience=patience)
     with contextlib.closing(open_port(config.server)) as port, contextlib.ExitStack() as last:
         if journal is not None:
             last.enter_context(contextlib.closing(journal))
@@ -104,8 +112,10 @@ def running_server(
         thread.start()
         try:
             until(lambda: listener.started or not thread.is_alive(), "the port to open")
-            url = f"http://127.0.0.1:{port.getsockname()[1]}"
-            with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+            tls = config.server.tls
+            url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port.getsockname()[1]}"
+            trusted = ssl.create_default_context(cafile=str(tls.cert)) if tls is not None else True
+            with httpx.Client(base_url=url, timeout=10, trust_env=False, verify=trusted) as http:
                 server = RunningServer(url, model, listener, http, failures, journal)
                 if ready:
                     until(lambda: http.get("/readyz").status_code == 200, "the model")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import http.client
 import json
 import socket
@@ -16,10 +15,6 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -28,6 +23,7 @@ from llama_vid.clients.client import RequestRefused
 from llama_vid.errors import BundleError, ConfigError, LlamaVidError
 from llama_vid.server import make_server, open_port, serve
 from llama_vid.settings import Config, MemorySettings, ServerSettings, Tls
+from tests.server.certificates import self_signed
 from tests.server.running import RunningServer, running_server, until
 from tests.server.scripted import ScriptedModel
 
@@ -201,17 +197,7 @@ def test_a_camera_that_cannot_be_closed_is_gone_all_the_same() -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = tmp_path / "cert.pem", tmp_path / "key.pem"
-    cert_file.write_bytes(certificate.public_bytes(Encoding.PEM))
-    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    cert_file, key_file = self_signed(tmp_path)
     settings = ServerSettings(port=0, tls=Tls(cert=cert_file, key=key_file))
     answers: list[int] = []
 
@@ -349,7 +335,7 @@ async def test_a_websocket_with_a_foreign_host_is_refused(shared: RunningServer)
 
 
 def test_beyond_loopback_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"reachable from other machines"):
+    with pytest.raises(ConfigError, match=r"reachable from other machines, and nobody has to sign in"):
         make_server(Config(server=ServerSettings(host="0.0.0.0")), ScriptedModel)
 
 
