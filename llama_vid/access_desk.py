@@ -119,9 +119,9 @@ class AccessDesk:
             return False
         return access.session is None or (self._sessions is not None and self._sessions.holds(access.session))
 
-    def count_request(self, access: Access) -> None:
-        """Counts a request. Raises TooMuch."""
-        if access.token_id is not None and (wait := self._requests.take(access.token_id)):
+    def count_request(self, access: Access, address: str) -> None:
+        """Counts a request of a token, or of an address where there is none. Raises TooMuch."""
+        if self.on and (wait := self._requests.take(access.token_id or f"from {address}")):
             raise TooMuch(f"Too many requests: more than {self._limits.requests_per_s:g} a second; slow down.", wait)
 
     def count_question(self, access: Access) -> None:

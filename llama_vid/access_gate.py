@@ -66,7 +66,9 @@ class Gate:
         state = scope.setdefault("state", {})
         with contextlib.ExitStack() as open_for:
             try:
-                access = state["access"] = self._who(scope, need)
+                address = client[0] if (client := scope.get("client")) else ""
+                access = state["access"] = self._who(scope, need, address)
+                self._desk.count_request(access, address)
                 self._check(access, need)
                 if scope["type"] == "websocket":
                     open_for.enter_context(self._desk.websocket(access, _closing(state.get("close_now"))))
@@ -77,14 +79,13 @@ class Gate:
                 send = self._remembering(dict(scope), access, send)
             await self._app(scope, receive, send)
 
-    def _who(self, scope: Scope, need: Need) -> Access:
+    def _who(self, scope: Scope, need: Need, address: str) -> Access:
         """Who it is. Raises ProtocolError for a token that is no good, also where none is needed."""
         if not self._desk.on:
             return OPEN
-        client = scope.get("client")
         token = bearer_of(scope)
         if token is not None:
-            access = self._desk.by_token(token, client[0] if client else "")
+            access = self._desk.by_token(token, address)
             if access is None and not need.public:
                 raise ProtocolError("This token is unknown, revoked or expired.", code="unauthorized")
             return access or NOBODY
@@ -92,7 +93,6 @@ class Gate:
         return self._desk.by_cookie(cookie) if cookie else NOBODY
 
     def _check(self, access: Access, need: Need) -> None:
-        self._desk.count_request(access)
         if need.public:
             return
         if not access.signed_in:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import resource
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -17,6 +19,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from llama_vid.settings_limits import Limits
 
+logger = logging.getLogger(__name__)
+
+#: Files that a server has open beside its connections: journal, pictures, cameras, libraries; with room to spare.
+OTHER_FILES: Final = 256
 #: The answer to a connection too many, before it has asked for anything.
 _BODY: Final = b'{"error":{"code":"too_many_connections","message":"Too many connections; try again.","param":null}}'
 TOO_MANY: Final = (
@@ -48,6 +54,26 @@ class Bounds:
     limits: Limits = field(default_factory=Limits)
     patience: Patience = field(default_factory=Patience)
     refused: set[Connection] = field(default_factory=set)
+
+
+def make_room(limits: Limits) -> None:
+    """Lets this process have as many files open as its connections need; systems often allow 1,024 unless asked.
+
+    Says so in the log where the system does not allow that many: then cameras and the journal would find none left.
+    """
+    wanted = limits.connections + MOST_REFUSED + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        logger.warning(
+            "server.limits.connections is %d, but this process may open only %d files; "
+            "set it to %d, or allow more files (ulimit -n)",
+            *(limits.connections, possible, max(8, possible - MOST_REFUSED - OTHER_FILES)),
+        )
 
 
 class ListenerConfig(uvicorn.Config):
