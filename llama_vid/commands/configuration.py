@@ -1,4 +1,4 @@
-"""`config check`: what is wrong with a configuration file, and how to mend it."""
+"""`config check`: what is wrong with a configuration file, and how to mend it; `config import` makes one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from llama_vid.commands.config_import import import_cameras
 from llama_vid.commands.failure import one_line
 from llama_vid.commands.terminal import Json, write_json
 from llama_vid.errors import ConfigError
 
 app = typer.Typer(help="Look after configuration files.", no_args_is_help=True)
+app.command("import")(import_cameras)
 
 
 class _Collected(logging.Handler):
