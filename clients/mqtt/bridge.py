@@ -110,7 +110,7 @@ class MqttBridge:
             code = getattr(getattr(problem, "rc", None), "value", None)
             if code == NO_SUCH_VERSION and self._version is ProtocolVersion.V5:
                 self._version, again = ProtocolVersion.V311, True
-            reason = _why(problem)
+            reason = why(problem)
             self._delivery.lost()
         except* Exception:  # the edge: what breaks here must not take the cameras along
             logger.exception("MQTT broker %s: the bridge failed", self._options.address)
@@ -205,8 +205,8 @@ def _first(problems: BaseExceptionGroup[BaseException]) -> BaseException:
     return min(flat, key=lambda problem: not isinstance(problem, Refused))
 
 
-def _why(problem: BaseException) -> str:
-    """In one line: what is wrong and what to do."""
+def why(problem: BaseException) -> str:
+    """What is wrong with a connection that failed, and what to do, in one line."""
     text = str(problem).split(" (_ssl.c")[0] or type(problem).__name__
     cause = problem.__cause__
     code = getattr(getattr(problem, "rc", None), "value", getattr(problem, "rc", None))

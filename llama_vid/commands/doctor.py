@@ -1,4 +1,4 @@
-"""`doctor`: looks at this machine and says what is wrong and how to mend it."""
+"""`doctor`: looks at this machine, and at what a configuration names, and says what is wrong and how to mend it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import importlib.util
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
 import typer
 
+from llama_vid.commands.checks import Check, Look
+from llama_vid.commands.doctor_peers import look_at_broker, look_at_cameras, look_at_devices
+from llama_vid.commands.doctor_server import look_at_bind, look_at_clock, look_at_memory
+from llama_vid.commands.doctor_server import look_at_port as server_port
+from llama_vid.commands.failure import one_line
 from llama_vid.commands.inventory import find_bundles, find_parts
+from llama_vid.commands.live import DEFAULT_CONFIG
 from llama_vid.commands.terminal import Json, busy, write_json
+from llama_vid.errors import ConfigError
 
 MEMORY_WANTED_GB = 2.0  # mini with its caches and an hour of video
 DISK_WANTED_GB = 1.0
@@ -26,20 +32,23 @@ DEFAULT_PORT = 8710
 SYSTEM_PYTHON = "/usr/bin/python3"  # Debian's GObject bindings belong to the system's own Python
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One look: its subject, how it is, and what to do ('' if nothing). A `warning` limits, a `problem` stops."""
+Configuration = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=f"The server's configuration, with its cameras and broker; by default {DEFAULT_CONFIG} if it is here.",
+    ),
+]
 
-    subject: str
-    status: Literal["ok", "warning", "problem"]
-    detail: str
-    fix: str = ""
 
-
-def doctor(as_json: Json = False) -> None:
-    """Look at this machine; say what is wrong and how to mend it. Exits 1 if the program cannot run here."""
+def doctor(config: Configuration = None, as_json: Json = False) -> None:
+    """Look at this machine and a server's configuration; say what is wrong and how to mend it. Exits 1 if the program
+    cannot run so.
+    """
     with busy("Looking"):
-        checks = [check for look in LOOKS for check in look()]
+        checks = [check for look in looks(config) for check in look()]
     ok = all(check.status != "problem" for check in checks)
     if as_json:
         write_json({"ok": ok, "checks": checks})
@@ -48,6 +57,39 @@ def doctor(as_json: Json = False) -> None:
             print(f"{check.status:8} {check.subject}: {check.detail}" + (f"; {check.fix}" if check.fix else ""))
     if not ok:
         raise typer.Exit(1)
+
+
+def looks(file: Path | None) -> Iterator[Look]:
+    """What is looked at: the machine, and what the configuration names."""
+    yield from MACHINE
+    yield look_at_devices
+    file = DEFAULT_CONFIG if file is None and DEFAULT_CONFIG.is_file() else file
+    if file is None:
+        yield look_at_port
+        yield partial(look_at_clock, None)
+    else:
+        yield from _configured(file)
+    yield look_at_peers
+
+
+def _configured(file: Path) -> Iterator[Look]:
+    from llama_vid.config import load_config
+
+    try:
+        config = load_config(file)
+    except ConfigError as problem:
+        wrong = Check("configuration", "problem", one_line(problem), "mend it; try again with: llama-vid config check")
+        yield lambda: iter([wrong])
+        return
+    server = config.server
+    names = ", ".join(config.cameras) or "none"
+    yield lambda: iter([Check("configuration", "ok", f"{file} is right; cameras: {names}")])
+    yield partial(look_at_bind, config)
+    yield partial(server_port, server.host, server.port, tls=server.tls is not None)
+    yield partial(look_at_memory, config)
+    yield partial(look_at_clock, config.timezone)
+    yield partial(look_at_broker, config)
+    yield partial(look_at_cameras, config)
 
 
 def look_at_python() -> Iterator[Check]:
@@ -124,16 +166,8 @@ def look_at_machine() -> Iterator[Check]:
 
 
 def look_at_port() -> Iterator[Check]:
-    """The server's port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", DEFAULT_PORT))
-        except OSError:
-            fix = "stop what uses it, or set server.port"
-            yield Check("port", "warning", f"{DEFAULT_PORT} is in use", fix)
-        else:
-            yield Check("port", "ok", f"{DEFAULT_PORT} is free")
+    """The server's port, where nothing is configured."""
+    yield from server_port("127.0.0.1", DEFAULT_PORT)
 
 
 def look_at_peers() -> Iterator[Check]:
@@ -154,14 +188,7 @@ def look_at_peers() -> Iterator[Check]:
         yield Check("rtsp server", "ok", "GStreamer's, for the demo and the tests")
 
 
-LOOKS: tuple[Callable[[], Iterator[Check]], ...] = (
-    look_at_python,
-    look_at_packages,
-    look_at_model,
-    look_at_machine,
-    look_at_port,
-    look_at_peers,
-)
+MACHINE: tuple[Look, ...] = (look_at_python, look_at_packages, look_at_model, look_at_machine)
 
 
 def _read(path: str) -> str:
