@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from llama_vid.clients.closing import Closing
 from llama_vid.clients.live import AskableCamera
 from llama_vid.clients.openai_answer import (
     AnswerMessage,
@@ -72,6 +73,10 @@ class Chat:
         finally:
             task.cancel()
             await asyncio.wait([task])
+
+    def stop(self) -> None:
+        """The server is about to stop: the answer fails with code shutdown."""
+        self._response.stop()
 
     @property
     def done(self) -> ResponseDone:
@@ -142,12 +147,14 @@ class EventStream(StreamingResponse):
 class OpenChats:
     """The answers that are open now; `ended` is told of each of them once."""
 
-    def __init__(self, ended: Callable[[ResponseDone], None]) -> None:
-        self._ended = ended
+    def __init__(self, ended: Callable[[ResponseDone], None], closing: Closing | None = None) -> None:
+        self._ended, self._closing = ended, closing or Closing()
+        self._closing.join(self._leave)
         self._chats: set[Chat] = set()
 
     def begin(self, chat: Chat) -> None:
-        """Counts one more. Raises ProtocolError with code rate_limit_exceeded where there are MAX_OPEN."""
+        """Counts one more. Raises ProtocolError with code rate_limit_exceeded where there are MAX_OPEN, or shutdown."""
+        self._closing.check()
         if len(self._chats) >= MAX_OPEN:
             raise ProtocolError(
                 f"{MAX_OPEN} questions are open already; ask again in a moment.", code="rate_limit_exceeded"
@@ -159,6 +166,11 @@ class OpenChats:
         if chat in self._chats:
             self._chats.remove(chat)
             self._ended(chat.done)
+
+    async def _leave(self) -> None:
+        """The server is about to stop: every answer ends; the port waits until that is sent."""
+        for chat in self._chats:
+            chat.stop()
 
 
 class ClientGone(Exception):

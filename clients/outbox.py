@@ -38,6 +38,7 @@ class Outbox:
         self._messages: deque[tuple[float, ServerMessage]] = deque()
         self._left_out: dict[str, StreamStatus] = {}
         self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
         self._overloaded = False
 
     def __len__(self) -> int:
@@ -52,6 +53,7 @@ class Outbox:
         """Queues a message, without waiting."""
         if self._overloaded:
             return
+        self._idle.clear()
         if len(self._messages) >= self._backlog_limit:
             self._overloaded = True
             self._messages.clear()
@@ -77,7 +79,12 @@ class Outbox:
                 camera = next(iter(self._left_out))
                 return asyncio.get_running_loop().time(), self._left_out.pop(camera)
             self._filled.clear()
+            self._idle.set()  # whoever asks for more has sent what it got before
             await self._filled.wait()
+
+    async def sent(self) -> None:
+        """Waits until everything that was put is sent, by whoever sends it."""
+        await self._idle.wait()
 
 
 async def drain(outbox: Outbox, send: Callable[[str], Awaitable[None]], *, patience_s: float = PATIENCE_S) -> None:

@@ -128,8 +128,19 @@ class Failure(FromServer):
     message: str
 
 
+class CameraAnswer(FromServer):
+    """What one of several cameras that were asked together said, or why it said nothing (`error`)."""
+
+    camera: str
+    answer: str = ""
+    timestamps: list[float] = Field(default_factory=list)
+    error: Failure | None = None
+
+
 class ResponseDone(FromServer):
-    """The end of a response. A cancelled one holds the text so far."""
+    """The end of a response. A cancelled one holds the text so far. `answers` has each camera's, where several were
+    asked; `failed` means that none could answer.
+    """
 
     type: Literal["response.done"] = "response.done"
     response_id: str
@@ -137,6 +148,7 @@ class ResponseDone(FromServer):
     answer: str = ""
     timestamps: list[float] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
+    answers: list[CameraAnswer] = Field(default_factory=list)
     usage: Usage = Field(default_factory=Usage)
     error: Failure | None = None
 

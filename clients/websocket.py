@@ -11,7 +11,8 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from llama_vid.clients.live import AlertFeed, CameraDirectory, CaptionFeed, frame_url
+from llama_vid.clients.closing import Closing
+from llama_vid.clients.live import AlertFeed, AskableCamera, CameraDirectory, CaptionFeed, frame_url
 from llama_vid.clients.outbox import PATIENCE_S, Outbox, Overloaded, drain
 from llama_vid.clients.protocol import (
     CLOSE_INTERNAL,
@@ -34,7 +35,7 @@ from llama_vid.clients.protocol import (
     read_client_message,
 )
 from llama_vid.clients.question import clean_question
-from llama_vid.clients.response import Response
+from llama_vid.clients.response import Response, Unaskable
 from llama_vid.errors import ProtocolError
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 #: Questions that one client may have open at once: what one batch of the model decodes together.
 MAX_RESPONSES = 8
+#: Why a camera cannot be asked just now.
+NOT_NOW = frozenset({"not_ready", "camera_failed"})
 
 #: What a client may send over time, and at once: people send a message a minute, programs some a second. Whoever sends
 #: faster is read more slowly, so that neither its messages nor their parsing take the server from the others.
@@ -76,15 +79,17 @@ async def serve_client(
     patience_s: float = PATIENCE_S,
     answered: Callable[[ResponseDone], None] | None = None,
     before_question: Callable[[], None] | None = None,
+    closing: Closing | None = None,
 ) -> None:
     """Serves one websocket until either side leaves; whatever the client asked is cancelled then.
 
     `answered` is called with the end of every answer, those included that the client did not wait for;
-    `before_question` before each question, which it may refuse with a ProtocolError. Closes with 1013 when the client
-    stays slow and 1011 when the server fails. The caller has checked who may connect, and to what.
+    `before_question` before each question, which it may refuse with a ProtocolError. With `closing`, open answers end
+    as failed when the server is about to stop. Closes with 1013 when the client stays slow and 1011 when the server
+    fails. The caller has checked who may connect, and to what.
     """
     await websocket.accept()
-    connection = Connection(cameras, answered, alerts, captions, before_question)
+    connection = Connection(cameras, answered, alerts, captions, before_question, closing)
     try:
         await connection.run(websocket, patience_s)
     except* WebSocketDisconnect:
@@ -116,7 +121,9 @@ class Connection:
         alerts: AlertFeed | None = None,
         captions: CaptionFeed | None = None,
         before_question: Callable[[], None] | None = None,
+        closing: Closing | None = None,
     ) -> None:
+        self._closing = closing or Closing()
         self.session_id = f"sess_{secrets.token_hex(8)}"
         self._cameras = cameras
         self._answered, self._before_question = answered, before_question
@@ -124,7 +131,7 @@ class Connection:
         self._alerts, self._captions = alerts, captions
         self._outbox = Outbox()
         self._chosen: list[str] | None = None  # None: every camera, also those that come later
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._running: dict[str, tuple[Response, asyncio.Task[None]]] = {}
 
     async def run(self, websocket: WebSocket, patience_s: float) -> None:
         """Reads and answers until the client leaves. Raises an ExceptionGroup, of Overloaded for a slow client."""
@@ -138,6 +145,7 @@ class Connection:
                 listening.callback(self._alerts.listen(self._alert))
             if self._captions is not None:
                 listening.callback(self._captions.listen(self._caption))
+            listening.callback(self._closing.join(self._leave))
             async with asyncio.TaskGroup() as group:
                 send = drain(self._outbox, websocket.send_text, patience_s=patience_s)
                 writer = group.create_task(send, name=f"{self.session_id}-writer")
@@ -146,8 +154,17 @@ class Connection:
                         self._take(event, group)
                         await asyncio.sleep(self._pace.pause(len(event.get("text") or event.get("bytes") or "")))
                 finally:
-                    for task in (writer, *self._running.values()):
+                    for task in (writer, *(task for _, task in self._running.values())):
                         task.cancel()
+
+    async def _leave(self) -> None:
+        """The server is about to stop: what is open ends, and the client is told."""
+        running = list(self._running.values())
+        for response, _ in running:
+            response.stop()
+        if running:
+            await asyncio.wait([task for _, task in running])
+        await self._outbox.sent()
 
     def _alert(self, change: AlertChange) -> None:
         if self._chosen is None or change.event.camera in self._chosen:
@@ -197,8 +214,9 @@ class Connection:
             self._tell(name, state, reason)
 
     def _create(self, message: ResponseCreate, group: asyncio.TaskGroup) -> None:
+        self._closing.check()
         question = clean_question(message.question)
-        cameras = [(name, self._cameras.askable(name)) for name in self._named(message)]
+        cameras = self._askable(self._named(message))
         if len(self._running) >= MAX_RESPONSES:
             raise ProtocolError(
                 f"{MAX_RESPONSES} questions are open already; wait for one to end, or cancel one.",
@@ -211,9 +229,28 @@ class Connection:
         # A conversation is this client's own: two clients that pick the same name must not read each other's.
         conversation = f"{self.session_id}/{message.conversation}" if message.conversation else None
         task = group.create_task(response.run(question, conversation), name=response.response_id)
-        self._running[response.response_id] = task
+        self._running[response.response_id] = (response, task)
         # Said in the callback, since a task that is cancelled before its first step never runs any of its own code.
         task.add_done_callback(lambda _: self._finish(response))
+
+    def _askable(self, names: list[str]) -> list[tuple[str, AskableCamera]]:
+        """The cameras by name. Of several, those that cannot be asked now say so in their part of the answer.
+
+        Raises ProtocolError for one that there is not, and where none can be asked.
+        """
+        found: list[tuple[str, AskableCamera]] = []
+        problems: list[ProtocolError] = []
+        for name in names:
+            try:
+                found.append((name, self._cameras.askable(name)))
+            except ProtocolError as problem:
+                if problem.code not in NOT_NOW:
+                    raise
+                problems.append(problem)
+                found.append((name, Unaskable(problem)))
+        if len(problems) == len(found):
+            raise problems[0]
+        return found
 
     def _named(self, message: ResponseCreate) -> list[str]:
         if message.camera is not None:
@@ -230,7 +267,7 @@ class Connection:
         return list(names)
 
     def _cancel(self, message: ResponseCancel) -> None:
-        task = self._running.get(message.response_id)
+        _, task = self._running.get(message.response_id, (None, None))
         if task is None:
             raise ProtocolError(
                 "No such response is running; it may be over already.", code="response_not_active", param="response_id"

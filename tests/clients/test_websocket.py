@@ -106,6 +106,45 @@ async def test_several_cameras_in_one_question(server: RunningServer) -> None:
     assert done["usage"]["frames"] == 40
 
 
+async def test_several_cameras_are_asked_at_once_and_one_that_fails_says_so() -> None:
+    cameras = {name: {"url": f"rtsp://127.0.0.1:9/{name}"} for name in ("front", "back", "broken")}
+    with running_server(cameras) as server:
+        until(lambda: server.http.get("/api/cameras/broken").json()["state"] == "failed", "the camera to fail")
+        async with raw(server) as socket:
+            await receive_until(socket, "session.created")
+            await send(socket, type="response.create", cameras=["broken", "front", "back"], question="fail")
+            done = (await receive_until(socket, "response.done"))[-1]
+            assert (done["status"], done["error"]["code"]) == ("failed", "camera_failed")
+            await send(socket, type="response.create", cameras=["front", "broken", "back"], question="count 3")
+            done = (await receive_until(socket, "response.done"))[-1]
+            await send(socket, type="response.create", cameras=["broken", "broken"], question="hello")
+            refused = (await receive_until(socket, "error"))[-1]
+    assert done["status"] == "completed"
+    first, second, third = done["answer"].split("\n\n")
+    assert (first, third) == ("front: 0 1 2 ", "back: 0 1 2 ")
+    assert second.startswith("broken: [no answer: Camera 'broken' failed: ")
+    assert [(part["camera"], part["answer"], part["timestamps"]) for part in done["answers"]] == [
+        ("front", "0 1 2 ", [4.0, 6.25]),
+        ("broken", "", []),
+        ("back", "0 1 2 ", [4.0, 6.25]),
+    ]
+    assert done["answers"][1]["error"]["code"] == "camera_failed"
+    assert [e["camera"] for e in done["evidence"]] == ["front", "back"]
+    assert refused["code"] == "camera_failed"
+
+
+async def test_a_slow_camera_keeps_no_other_from_being_asked(server: RunningServer) -> None:
+    async with raw(server) as socket:
+        await greeted(socket)
+        await send(socket, type="response.create", cameras=["front", "back"], question="wait")
+        said = (await receive_until(socket, "response.output_text.delta"))[-1]
+        until(lambda: server.model.session("back").questions, "the second camera to be asked")
+        await send(socket, type="response.cancel", response_id=said["response_id"])
+        done = (await receive_until(socket, "response.done"))[-1]
+        assert done["status"] == "cancelled"
+        assert all(server.model.session(name).cancelled.wait(5) for name in ("front", "back"))
+
+
 async def test_cancel_in_the_middle(server: RunningServer) -> None:
     async with raw(server) as socket:
         await greeted(socket)
