@@ -44,7 +44,8 @@ class AlertDesk:
     def take(self, change: AlertChange) -> None:
         """What became of an event; it is told by `run` when it is on disk."""
         event = change.event
-        logger.info("Camera %s, alert %s: %s (%s)", event.camera, event.rule, change.type, event.text)
+        said = (event.camera, event.rule, change.type, event.text)
+        logger.info("Camera %s, alert %s: %s (%s)", *said, extra={"camera": event.camera})
         self._taken.put_nowait((change, self._log.record(change) if self._log is not None else None))
 
     async def run(self) -> None:

@@ -14,6 +14,7 @@ from llama_vid.clients.live import StatusListener
 from llama_vid.errors import ConfigError, LlamaVidError, ProtocolError
 from llama_vid.listeners import Listeners
 from llama_vid.live_types import Ingest, IngestMaker, LiveModel, LiveSession
+from llama_vid.log_format import logged_with
 from llama_vid.settings import CameraSettings
 from llama_vid.settings_alerts import engine_rules
 from llama_vid.settings_privacy import polygons
@@ -142,7 +143,8 @@ class CameraDesk:
         ingest = self._make_ingest(name, settings.fps) if settings.publishable else None
         camera = Camera(name, settings, ingest)
         self._cameras[name] = camera
-        camera.task = self._group.create_task(self._keep(camera), name=f"camera-{name}")
+        with logged_with(camera=name):  # and so is all that the task begins
+            camera.task = self._group.create_task(self._keep(camera), name=f"camera-{name}")
         return camera
 
     async def remove(self, name: str) -> None:
@@ -266,7 +268,8 @@ class CameraDesk:
             return
         camera.state, camera.reason = state, reason
         level = logging.WARNING if state in ("failed", "stalled") else logging.INFO
-        logger.log(level, "Camera %s: %s%s", camera.name, state, f" ({reason})" if reason else "")
+        why = f" ({reason})" if reason else ""
+        logger.log(level, "Camera %s: %s%s", camera.name, state, why, extra={"camera": camera.name})
         for listener in self._listeners:
             listener(camera.name, state, reason)
         self._changed(camera.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
 import itertools
 import queue
 import threading
@@ -56,7 +57,8 @@ class ModelThread:
             else:
                 future.set_result(result)
 
-        self._jobs.put((priority, next(self._order), run))
+        context = contextvars.copy_context()  # what is logged in the job says who asked for it
+        self._jobs.put((priority, next(self._order), lambda: context.run(run)))
         return future
 
     async def run(self, priority: Priority, job: Callable[[], T]) -> T:
