@@ -82,6 +82,12 @@ class CameraRules:
         if self._watcher.open:
             await self._do(self._watcher.finish)
 
+    async def forget(self, start: float, end: float) -> None:
+        """Nothing of [start, end) is kept; what is open and began before its end is over."""
+        if any(event.start < end for event in self._watcher.open):
+            await self.away()
+        await self._thread.run(Priority.FRAMES, lambda: self._watcher.forget(start, end))
+
     async def pause(self, paused: bool) -> None:
         """Raise nothing more, or go on; what is open ends."""
 

@@ -11,6 +11,7 @@ from llama_vid.llm.evidence import Finder
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.memory.bank import MemoryBank
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.forgetting import WITHOUT_WORDS, rests
 from llama_vid.memory.records import ToldSpan
 
 if TYPE_CHECKING:
@@ -65,6 +66,20 @@ class Chronicle:
         caption = yield from self._find.captioning(entries[scene.told])
         if entries[scene.first].start > self._until:  # nobody has told it meanwhile
             self._keep(scene, entries, caption)
+
+    def forget(self, start: float, end: float) -> None:
+        """Nothing that was told of [start, end) is told any more; scenes keep their time outside of it, without words.
+        The journal forgets by itself.
+        """
+        self._sentence = None
+        spans: list[Span] = []
+        for span in self._spans:
+            if span.start < end and span.end > start:
+                left = rests(span.start, span.end, start, end)
+                spans += [Span(first, last, WITHOUT_WORDS, span.motion) for first, last in left]
+            else:
+                spans.append(span)
+        self._spans = spans
 
     def note(self) -> None:
         """Write the scenes that are not told yet, the one that goes on among them, to the journal with plain sentences,

@@ -14,9 +14,23 @@ from typing import Annotated
 
 import typer
 
-from llama_vid.commands import caption, chapters, configuration, doctor, live, mcp, models, rules, token, video, work
+from llama_vid.commands import (
+    caption,
+    chapters,
+    configuration,
+    doctor,
+    live,
+    mcp,
+    memory,
+    models,
+    rules,
+    token,
+    video,
+    work,
+)
 from llama_vid.commands.failure import report_failure, report_unexpected
 from llama_vid.errors import LlamaVidError
+from llama_vid.log_format import LogFormat, set_up
 
 app = typer.Typer(
     name="llama-vid",
@@ -38,6 +52,8 @@ app.command("mcp")(mcp.mcp)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")
 app.add_typer(token.app, name="token")
+app.command("forget")(memory.forget)
+app.command("export")(memory.export)
 app.command("doctor")(doctor.doctor)
 app.command("eval")(work.evaluate)
 app.command("train")(work.train)
@@ -58,13 +74,17 @@ def options(
         bool, typer.Option("--debug", envvar="LLAMA_VID_DEBUG", help="Log everything and show tracebacks.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the program does to stderr.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option("--log-format", envvar="LLAMA_VID_LOG_FORMAT", help="Log lines for people, or JSON for programs."),
+    ] = "text",
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Options before the command."""
     level = logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    set_up(level, log_format)
     logging.captureWarnings(True)
     if not debug:
         # Libraries' own chatter; what a user can act on comes from llama_vid's loggers.

@@ -6,20 +6,28 @@ The journal is there as soon as the port is open, for cameras that wait for the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.caption_desk import TRANSCRIPT
+from llama_vid.errors import ProtocolError
 from llama_vid.llm.answer import Span
 from llama_vid.memory.alerts import AlertEvent
-from llama_vid.memory.records import Record
+from llama_vid.memory.exporting import exported
+from llama_vid.memory.forgetting import Forgotten
+from llama_vid.memory.records import Record, ToldSpan
 
 if TYPE_CHECKING:
     from llama_vid.memory.journal import CameraJournal, Journal
 
+logger = logging.getLogger(__name__)
+
+#: How long whoever has something forgotten waits for the disk: a week of pictures takes seconds.
+ERASE_S: Final = 60.0
 #: Spans of one answer: some hours of a busy street, and half a megabyte of JSON. The newest are told.
 MOST_SPANS: Final = 5_000
 #: Spans are told to the millisecond, so what is left of one between two others may be mere rounding.
@@ -88,6 +96,57 @@ class History:
         first, last = float("-inf") if start is None else start, float("inf") if end is None else end
         past = await self.known(name)
         return await asyncio.to_thread(past.records, TRANSCRIPT, first, last) if past is not None else []
+
+    async def forget(self, name: str, start: float, end: float) -> Forgotten:
+        """Forget [start, end) of a camera: what its session and the journal hold of it.
+
+        Raises ProtocolError (no_such_camera; not_forgotten while the disk fails: it is done once that is mended).
+        """
+        past = await self.known(name)
+        camera = self._desk.find(name)
+        session = camera.session if camera is not None else None
+        found = Forgotten()
+
+        async def erase() -> None:
+            nonlocal found
+            if past is None:
+                return
+            waiting = past.forget(start, end)
+            try:
+                found = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(waiting)), ERASE_S)
+            except TimeoutError:
+                reason = self._journal.state.reason if self._journal is not None else ""
+                raise ProtocolError(
+                    f"The memory on disk has not forgotten it yet ({reason or 'it is busy'}); it will as soon "
+                    "as it can, unless the server is stopped before. Ask again to be sure.",
+                    code="not_forgotten",
+                ) from None
+
+        if session is not None:
+            await session.forget(start, end, erase)
+        else:
+            await erase()
+        logger.info(
+            "Camera %s: %.0f s of memory and %d pictures were forgotten", name, found.seconds, found.pictures
+        )
+        return found
+
+    async def export(self, name: str, start: float, end: float) -> Iterator[bytes]:
+        """The pieces of a ZIP file with what is kept of [start, end) (`llama_vid.memory.exporting`).
+
+        Raises ProtocolError (no_such_camera; nothing_kept where there is no journal of it).
+        """
+        past = await self.known(name)
+        if past is None or self._journal is None:
+            raise ProtocolError(f"Nothing is kept of camera {name!r} on disk yet.", code="nothing_kept", param="camera")
+        await asyncio.to_thread(self._journal.flush)
+        told = await asyncio.to_thread(past.told, start, end)
+        camera = self._desk.find(name)
+        session = camera.session if camera is not None else None
+        newer = await session.timeline(start, end) if session is not None else []
+        older = [Span(span.start, span.end, span.caption, span.motion) for span in told]
+        spans = [ToldSpan(span.start, span.end, span.caption, span.motion) for span in joined(older, newer)]
+        return exported(past, start, end, spans=spans, transcript=TRANSCRIPT)
 
     async def known(self, name: str) -> CameraJournal | None:
         """What the journal has of a camera, None for nothing yet.

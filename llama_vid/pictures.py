@@ -53,6 +53,15 @@ class Pictures:
         if self._newest is None or self._newest[0] < seconds:
             self._newest = (seconds, encoded(image))
 
+    def forget(self, start: float, end: float) -> None:
+        """Let go of the pictures of [start, end); the next one is kept, whether anything moves in it or not."""
+        with self._lock:
+            kept = [at for at, seconds in enumerate(self._seconds) if not start <= seconds < end]
+            self._choose(kept)
+            if self._newest is not None and start <= self._newest[0] < end:
+                self._newest = (self._seconds[-1], self._data[-1]) if kept else None
+        self._kept = float("-inf")
+
     def nearest(self, seconds: float | None) -> bytes | None:
         """The picture nearest to a time (None: the newest), or None while there is none. From any thread."""
         with self._lock:

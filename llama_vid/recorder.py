@@ -39,6 +39,8 @@ BATCH: Final = 8  # frames a forward: 100–200 ms on two cores, the longest tha
 FEATURES: Final = 32  # frames read again whose features are kept for the next question: 0.4 MB each
 PARTS: Final = ("patches", "embedding", "luma")
 ONE_FRAME: Final = 1e-3  # seconds that a frame lasts at least
+BACKGROUND: Final = 3600.0  # seconds for which the compressor's slow background may hold what it saw
+FORGOTTEN: Final = 16  # forgotten spans whose late frames are still turned away
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class Recorder:
         self._embedding: Tensor | None = None
         self._pictures = Pictures(journal)
         self._features: OrderedDict[float, Encoded] = OrderedDict()
+        self._forgotten: list[tuple[float, float]] = []
         self.restored = ""
         self.on_seen: Callable[[Seen], None] | None = None
 
@@ -110,7 +113,13 @@ class Recorder:
             self.take(glance, self.bundle.tower.encode_pixels(glance.pixels) if len(glance.pixels) else None)
 
     def look(self, frames: Sequence[Frame]) -> Glance:
-        """Look at the next frames in small and say which must be encoded; `take` must follow before the next look."""
+        """Look at the next frames in small and say which must be encoded; `take` must follow before the next look.
+
+        Frames of a time that was forgotten, which waited meanwhile, are left out.
+        """
+        frames = [frame for frame in frames if not self._is_forgotten(frame.seconds + self._shift)]
+        if not frames:
+            return Glance((), (), None, torch.empty(0, dtype=torch.uint8))
         pixels = self.bundle.tower.pixels([frame.image for frame in frames])
         luma = luma_grid(pixels)
         ignored = self._gate.ignored
@@ -202,6 +211,31 @@ class Recorder:
         for entry in self.bank.pin(start, end):
             if self.journal is not None:
                 self.journal.extend(entry)
+
+    def forget(self, start: float, end: float) -> None:
+        """Let go of all that memory holds of [start, end), and of entries that reach into it: `recall` brings back what
+        the journal has of their other times, once it has forgotten, too.
+        """
+        self._forgotten = [*self._forgotten[1 - FORGOTTEN :], (start, min(end, max(time.time(), self.end)))]
+        near = end > self.end - BACKGROUND
+        self.bank.forget(start, end)
+        self._pictures.forget(start, end)
+        self._features.clear()
+        if near:  # what is seen next is seen as if for the first time
+            self._state, self._gate = self.bundle.compressor.begin(self._guide), StillGate()
+            self._embedding = self._pair = None
+        self._scene += 1
+
+    def recall(self) -> None:
+        """Hold what the journal has of the bank; nothing changes without one, or while it cannot be written."""
+        if self.journal is None or not self.journal.flush():
+            return
+        entries = self.journal.restore()
+        self.bank.replace(replace(entry, embedding=entry.embedding.half()) for entry in entries)
+        self._scene = max(self._scene, entries[-1].scene if entries else 0)
+
+    def _is_forgotten(self, seconds: float) -> bool:
+        return any(start <= seconds < end for start, end in self._forgotten)
 
     def jpeg(self, seconds: float | None = None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest) as JPEG; None while there is none."""

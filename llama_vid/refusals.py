@@ -19,6 +19,7 @@ STATUSES = {
     "origin_not_allowed": 403,
     "no_such_camera": 404,
     "no_such_frame": 404,
+    "nothing_kept": 404,
     "not_found": 404,
     "camera_exists": 409,
     "not_publishable": 409,
@@ -31,6 +32,8 @@ STATUSES = {
     "camera_failed": 503,
     "no_model": 503,
     "not_ready": 503,
+    "not_forgotten": 503,
+    "shutdown": 503,
     "unavailable": 503,
 }
 

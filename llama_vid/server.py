@@ -20,6 +20,7 @@ from llama_vid import (
     routes_alerts,
     routes_cameras,
     routes_captions,
+    routes_memory,
     routes_openai,
     routes_page,
     routes_search,
@@ -33,6 +34,7 @@ from llama_vid.alert_desk import AlertDesk
 from llama_vid.announcing import Announcements, ServerCameras
 from llama_vid.api_schema import describe_api
 from llama_vid.camera_desk import CameraDesk
+from llama_vid.clients.closing import Closing
 from llama_vid.clients.openai_chat import OpenChats
 from llama_vid.clients.outbox import PATIENCE_S
 from llama_vid.clients.websocket import serve_client
@@ -46,6 +48,7 @@ from llama_vid.live_types import Ingest, IngestMaker, ModelLoader
 from llama_vid.metrics import Metrics
 from llama_vid.model_loading import ModelLoading, bundle_loader, token_maker
 from llama_vid.refusals import add_refusals
+from llama_vid.request_ids import RequestIds
 from llama_vid.settings import Config, ServerSettings
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ ROUTES = (
     routes_alerts,
     routes_cameras,
     routes_captions,
+    routes_memory,
     routes_openai,
     routes_page,
     routes_search,
@@ -97,7 +101,7 @@ def create_app(
             app.state.journal = journal
             app.state.history = History(desk, journal)
             app.state.metrics = Metrics(desk, loading, journal)
-            app.state.chats = OpenChats(app.state.metrics.answered)
+            app.state.chats = OpenChats(app.state.metrics.answered, app.state.closing)
             app.state.zone = ZoneInfo(config.timezone) if config.timezone else datetime.now().astimezone().tzinfo or UTC
             if journal is not None:
                 announcements.open(journal.alerts)
@@ -123,6 +127,7 @@ def create_app(
 
     app = FastAPI(title="LLaMA-VID Live", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.access = access
+    app.state.closing = Closing()
     for routes in ROUTES:
         app.include_router(routes.router)
 
@@ -137,12 +142,14 @@ def create_app(
             patience_s=patience_s,
             answered=state.metrics.answered,
             before_question=lambda: access.count_question(rights),
+            closing=state.closing,
         )
 
     describe_api(app)
     add_refusals(app)
     app.add_middleware(Gate, desk=access)
-    app.add_middleware(Guard, host=config.server.host, hosts=config.server.hosts)  # added last, so it comes first
+    app.add_middleware(Guard, host=config.server.host, hosts=config.server.hosts)
+    app.add_middleware(RequestIds)  # added last, so it comes first
     return app
 
 

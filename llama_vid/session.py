@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
@@ -76,6 +76,7 @@ class Session:
         self._over = False  # every frame of a source that has ended is in memory
         self._dropped = 0
         self._newest: Frame | None = None
+        self._forgets = 0  # how often part of the memory was forgotten
         self._seen = asyncio.Condition()
         self._group = asyncio.TaskGroup()
         self._tasks: list[asyncio.Task[None]] = []
@@ -185,8 +186,11 @@ class Session:
         self._upkeep.asked()
         subject = (self._subjects.get(conversation) if conversation else None) or self._subject_of(earlier)
         pieces = self._responder.respond(question, self._watching, subject=subject)
+        forgets = self._forgets
         async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
             async for piece in items:
+                if forgets != self._forgets:
+                    raise QuestionError("Part of what the answer rested on was forgotten meanwhile; ask again.")
                 yield piece
         if conversation:
             said = sort_question(question, zone=self._watching.zone).subject
@@ -232,6 +236,32 @@ class Session:
             # Here and nowhere else: a second thread that computes with torch would slow the first one down.
             await self._thread.run(Priority.FRAMES, lambda: recorder.see_last(newest.image, newest.seconds))
         return await asyncio.to_thread(recorder.jpeg, seconds)
+
+    async def forget(self, start: float, end: float, erase: Callable[[], Awaitable[None]]) -> None:
+        """Forget [start, end): memory, pictures, timeline, the KV cache, and what the rules remember. `erase` has the
+        journal forget; then memory takes up what the journal has left. Answers under way fail with QuestionError.
+        """
+        self._forgets += 1
+        if self._rules is not None:
+            await self._rules.forget(start, end)
+        if self._newest is not None and start <= self._newest.seconds < end:
+            self._newest = None
+        recorder, context = self._watching.recorder, self._watching.context
+
+        def forgotten() -> None:
+            recorder.forget(start, end)
+            self._chronicle.forget(start, end)
+            context.forget()
+
+        def recalled() -> None:
+            recorder.recall()
+            context.forget()
+
+        await self._thread.run(Priority.FRAMES, forgotten)
+        await erase()
+        await self._thread.run(Priority.FRAMES, recalled)
+        self._forgets += 1  # who asked meanwhile may have read the journal before it had forgotten
+        self._upkeep.news(over=self._over)
 
     async def apply_rules(self, rules: Sequence[Rule]) -> None:
         """Take these alert rules from now on; unchanged ones keep what is open. Nothing for a camera without rules."""

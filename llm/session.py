@@ -47,6 +47,7 @@ class VideoContext:
         self._batch = Batch(model)
         self._known: tuple[Sequence[MemoryEntry], Wanted] | None = None  # the layout asked for last
         self._writers = 0  # generators of syncing and catching_up that are under way
+        self._era = 0  # grows when part of the memory was forgotten: what was wanted before is not read any more
 
     @property
     def length(self) -> int:
@@ -89,8 +90,9 @@ class VideoContext:
         """
         wanted = self._wanted(entries)
         mine: Reading | None = None
+        era = self._era
         with self._writing():
-            while True:
+            while era == self._era:
                 front = self._opened()
                 mine = self._best(wanted, [each for each in (front, self._next, mine) if each is not None])
                 self._next = None if mine is front else mine
@@ -99,6 +101,8 @@ class VideoContext:
                     break
                 # Someone else may write meanwhile (another question, newer frames): look again at what is there.
                 yield self._tokens(wanted, at)
+            else:
+                return
             self._front, self._next = mine, None
             del mine, front
             self._model.pool.settle()  # what was replaced goes back at once
@@ -110,8 +114,9 @@ class VideoContext:
         behind it, as long as the reserve for question and answer is left. Yields the tokens left after each batch.
         """
         wanted = self._wanted(entries)
+        era = self._era
         with self._writing():
-            while True:
+            while era == self._era:
                 front = self._opened()
                 kept = front.common(wanted)
                 if kept == len(front.segments):
@@ -151,6 +156,12 @@ class VideoContext:
     def release(self) -> None:
         """Free the cache; the next `sync` prefills everything again. Answers under way keep theirs until they end."""
         self._front = self._next = None
+
+    def forget(self) -> None:
+        """As `release`; what of an older memory is being read is given up, too, so that nothing of it comes back."""
+        self.release()
+        self._known = None
+        self._era += 1
 
     def _best(self, wanted: Wanted, readings: list[Reading]) -> Reading:
         """The reading that has most of `wanted` and can go on to it; a branch where none can, or one saves more."""

@@ -123,6 +123,18 @@ class MemoryBank:
         if len(self._entries) > self.budget.pairs:
             self._consolidate()
 
+    def forget(self, start: float, end: float) -> None:
+        """Drop the entries that share time with [start, end) whole; `replace` may bring back what is left of them."""
+        self.replace([entry for entry in self._entries if entry.start >= end or (entry.end <= start > entry.start)])
+
+    def replace(self, entries: Iterable[MemoryEntry]) -> None:
+        """Hold these entries (in time order) from now on, consolidated where they are too many."""
+        self._entries, self._tuple = list(entries), None
+        self._frames = sum(entry.frames for entry in self._entries)
+        self._version += 1
+        if len(self._entries) > self.budget.pairs:
+            self._consolidate()
+
     def pin(self, start: float, end: float) -> tuple[MemoryEntry, ...]:
         """Have the entries that share time with [start, end) consolidated last; gives those not pinned before."""
         found = self.between(start, end)

@@ -16,10 +16,12 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from llama_vid.memory.journal import CameraJournal
 from llama_vid.memory.records import Record, ToldSpan
+
+if TYPE_CHECKING:
+    from llama_vid.memory.journal import CameraJournal
 
 #: Everything that was recorded; a camera makes far fewer alerts in a year.
 MOST_EVENTS: Final = 1_000_000

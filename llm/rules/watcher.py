@@ -149,6 +149,16 @@ class RuleWatcher:
                     found.append(self._opened(each, step, match))
         return found
 
+    def forget(self, start: float, end: float) -> None:
+        """Nothing that was seen or heard in [start, end) is kept; call `finish` before, where an event is open."""
+        self._scores = deque(
+            (each for each in self._scores if each.end <= start or each.start >= end), maxlen=self._scores.maxlen
+        )
+        self._lines = deque((line for line in self._lines if line[1] <= start or line[0] >= end), maxlen=2)
+        for each in self._watched.values():
+            if each.event is None:
+                each.album = Album()
+
     def finish(self, at: float | None = None) -> list[AlertChange]:
         """Nothing more is seen for now (the camera is away, or closed): open events end where they were last seen."""
         end = self._end if at is None else at

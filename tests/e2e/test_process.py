@@ -62,7 +62,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> str:
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 15  # 5 on an idle machine: docs/operations.md
     assert out == ""
     for bad in ("Traceback", "terminate called", "Aborted", "never awaited", "Warning"):
         assert bad not in err
@@ -89,7 +89,7 @@ def test_sigterm_while_a_camera_is_watched_and_an_answer_is_made(tmp_path: Path)
                 assert asking.stdout is not None
                 assert asking.stdout.readline() == "asked\n"
                 err = ended(process, signal.SIGTERM)
-                assert "code 1001" in asking.communicate(timeout=20)[0]
+                assert "The server is stopping" in asking.communicate(timeout=20)[0]
         assert "Camera front: live" in err
 
 

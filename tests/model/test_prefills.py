@@ -44,6 +44,23 @@ def test_a_question_overtaken_by_frames_reads_nothing_twice(tiny: LanguageModel)
     torch.testing.assert_close(one.logits(suffix), alone.logits(suffix), atol=1e-4, rtol=1e-4)
 
 
+def test_what_was_forgotten_is_not_read_on(tiny: LanguageModel) -> None:
+    memory = entries(2 * BATCH_TOKENS)
+    one, alone = VideoContext(tiny), VideoContext(tiny)
+    idle, question = one.syncing(memory), one.catching_up(memory)
+    next(idle)
+    next(question)
+    one.forget()
+    assert one.length == 0
+    assert list(idle) == list(question) == []  # neither goes on with what was wanted before
+    assert one.length == 0
+    one.sync(memory[200:])
+    alone.sync(memory[200:])
+    assert one.length == alone.length
+    suffix = torch.randn(3, WIDTH, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(one.logits(suffix), alone.logits(suffix), atol=1e-4, rtol=1e-4)
+
+
 def test_rebuilds_at_the_same_time_both_end_well(tiny: LanguageModel) -> None:
     memory = entries(2 * BATCH_TOKENS)
     one = VideoContext(tiny)

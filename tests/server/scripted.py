@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -51,6 +51,7 @@ class ScriptedSession:
     ) -> None:
         self.captions, self.say = captions, on_caption
         self.masks: tuple[Corners, ...] = ()
+        self.forgotten: list[tuple[float, float]] = []
         self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
@@ -83,6 +84,10 @@ class ScriptedSession:
         self.closed.set()
         if isinstance(self.source, str) and "stubborn" in self.source:
             raise SourceError("the camera could not be closed")
+
+    async def forget(self, start: float, end: float, erase: Callable[[], Awaitable[None]]) -> None:
+        await erase()
+        self.forgotten.append((start, end))
 
     def on_state(self, callback: Callable[[Any, str], None]) -> None:
         self._callbacks.append(callback)
