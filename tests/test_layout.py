@@ -120,7 +120,13 @@ def listed_in(*files: str) -> set[str]:
 
 def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
     """The third-party imports of the files that no requirement names."""
-    packages = {"PIL": "pillow", "webvtt": "webvtt-py", "open_clip": "open-clip-torch", "ruamel": "ruamel.yaml"}
+    packages = {
+        "PIL": "pillow",
+        "google": "protobuf",
+        "open_clip": "open-clip-torch",
+        "ruamel": "ruamel.yaml",
+        "webvtt": "webvtt-py",
+    }
     # The foundations of FastAPI and pydantic are part of their public faces and versioned with them.
     listed = listed | {"starlette", "anyio", "pydantic-core"}
     found = set()

@@ -184,7 +184,7 @@ def test_half_characters_are_dropped(server: RunningServer) -> None:
     assert answer.json()["choices"][0]["message"]["content"] == "You asked: a  cat"
     body = b'{"model": "\\ud800", "messages": [{"role": "user", "content": "hi"}]}'
     answer = server.http.post("/v1/chat/completions", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 404
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "model")
 
 
 @pytest.mark.parametrize("stream", [False, True])
