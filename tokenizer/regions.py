@@ -45,12 +45,12 @@ def region_embeddings(tower: ImageTower, patches: Tensor) -> Tensor | None:
     return found.view(len(patches), count, -1)
 
 
-def chosen_region(tower: ImageTower, patches: Tensor, places: Tensor) -> Tensor:
+def chosen_region(tower: ImageTower, patches: Tensor, places: Tensor) -> Tensor | None:
     """The unit-length embeddings (B, E), on the CPU, of one region of frames (B, P, C): the patches numbered `places`
-    (n,). Only for a tower that has regions.
+    (n,). None for a tower without our pooling heads.
     """
-    heads: ImageHeads = tower.clip.visual.head  # type: ignore[assignment, union-attr]
-    return _pooled(heads, patches, places[None])
+    heads = getattr(getattr(tower.clip, "visual", None), "head", None)
+    return _pooled(heads, patches, places[None]) if isinstance(heads, ImageHeads) else None
 
 
 def _pooled(heads: ImageHeads, patches: Tensor, places: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How likely each rule is satisfied in a frame: a camera's texts against the frame and its regions, in one product.
+"""How likely each rule is satisfied in a frame: a camera's texts against the frame and its regions.
 
 Three things are seen in a frame, each in units of what ordinary photos show: how well the whole picture matches a text,
 how well its best region does, and how likely the tower's own classifier finds one of the things that the text means
@@ -20,8 +20,8 @@ from llama_vid.llm.calibration import logistic
 from llama_vid.llm.rules.places import Places, places_of
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
+from llama_vid.llm.rules.view import Phrases, View
 from llama_vid.tokenizer.people import WARY, Named, names_people
-from llama_vid.tokenizer.regions import chosen_region, region_embeddings
 from llama_vid.tokenizer.scoring import Query, SceneScorer
 from llama_vid.tokenizer.seen import Seen
 from llama_vid.tokenizer.tower import ImageTower
@@ -53,13 +53,17 @@ class _Text:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """A rule that looks at pictures: its number, its texts (`when` first), where it looks, and whom it names."""
+    """A rule that looks at pictures: its number, its texts (`when` first), where it looks, and whom it names.
+
+    `by_people` says that people alone decide it, where it is known whether they are there.
+    """
 
     number: int
     rule: Rule
     texts: tuple[_Text, ...]
     places: Places | None
     people: Named
+    by_people: bool
 
 
 class RuleScorer:
@@ -69,9 +73,8 @@ class RuleScorer:
         self._scorer, self._tower = scorer, tower
         self._prepared: tuple[_Prepared, ...] = ()
         self._count = 0
-        self._phrases: Tensor | None = None  # (E, K) of all texts, each less its background mean, by its deviation
-        self._means: Tensor | None = None
-        self._view: Seen | None = None  # the last frame that was new
+        self._phrases: Phrases | None = None
+        self._newest: Seen | None = None  # the last frame that was new
         self._last: list[float] | None = None
 
     def prepare(self, rules: Sequence[Rule]) -> None:
@@ -82,34 +85,36 @@ class RuleScorer:
         for number, rule in enumerate(rules):
             if not rule.when:
                 continue
+            people = names_people(rule.when)
+            by_people = people == "anybody" and not rule.unless and self._tower.people is not None
             texts = []
             for text in (rule.when, *rule.unless):
                 query = self._scorer.query(text)
                 mean, deviation = self._scorer.spread(query)
                 columns = slice(at, at + len(query.phrases))
-                texts.append(_Text(columns, mean, deviation, self._meant(query)))
+                texts.append(_Text(columns, mean, deviation, None if by_people else self._meant(query)))
                 queries.append(query)
                 at += len(query.phrases)
             places = places_of(rule.zone, self._tower.patches) if rule.zone is not None else None
-            found.append(_Prepared(number, rule, tuple(texts), places, names_people(rule.when)))
+            found.append(_Prepared(number, rule, tuple(texts), places, people, by_people))
         self._prepared, self._count, self._last = tuple(found), len(rules), None
         if queries:
             deviation_ = torch.cat([query.deviation for query in queries])
-            self._phrases = (torch.cat([query.embeddings for query in queries]) / deviation_[:, None]).T.contiguous()
-            self._means = torch.cat([query.mean for query in queries]) / deviation_
+            directions = (torch.cat([query.embeddings for query in queries]) / deviation_[:, None]).T.contiguous()
+            self._phrases = Phrases(directions, torch.cat([query.mean for query in queries]) / deviation_)
 
     def score(self, seen: Seen) -> Sequence[float]:
         """The probability of every rule in a frame; 0 of those that only listen."""
         if seen.patches is not None:
-            self._view = replace(seen, patches=seen.patches.clone())
+            self._newest = replace(seen, patches=seen.patches.clone())
         elif self._last is not None:
             return self._last
-        self._last = self._scored(self._view if seen.patches is None and self._view is not None else seen)
+        self._last = self._scored(self._newest if seen.patches is None and self._newest is not None else seen)
         return self._last
 
     def score_anew(self, seen: Seen) -> Sequence[float]:
         """As `score`, of a frame by itself: what was seen before it counts for nothing."""
-        self._view = self._last = None
+        self._newest = self._last = None
         return self.score(seen)
 
     def told(self, rule: Rule, seen: Seen) -> str:
@@ -118,55 +123,14 @@ class RuleScorer:
         return seen_text(rule, text if z >= FITS else "")
 
     def _scored(self, seen: Seen) -> list[float]:
-        odds = [-math.inf] * self._count
-        if self._phrases is None or self._means is None or not self._prepared:
+        if self._phrases is None or not self._prepared:
             return [0.0] * self._count
-        rows = [seen.embedding[None].float().cpu()]
-        patches = seen.patches[None] if seen.patches is not None else None
-        regions = region_embeddings(self._tower, patches) if patches is not None else None
-        count = 0
-        if regions is not None and patches is not None:
-            count = regions.shape[1]
-            rows.append(regions[0])
-            for each in self._prepared:
-                if each.places is not None and each.places.block is not None:
-                    rows.append(chosen_region(self._tower, patches, each.places.block))
-        z = torch.cat(rows) @ self._phrases - self._means
-        own = 1 + count  # the row of the next zone's own region
-        whole, who = self._chances(patches, None), self._people(patches)
+        odds = [-math.inf] * self._count
+        view = View(seen, self._tower, self._phrases)
         for each in self._prepared:
-            chances = whole
-            if each.places is None or regions is None:
-                parts = [(z[:1], FRAME, (0.0, 1.0)), (z[1 : 1 + count], REGION, BEST_OF_NINE)]
-            else:
-                # Outside of the zone nothing counts: its best region stands for the frame, too.
-                chances = self._chances(patches, each.places.patches)
-                inside = z[[1 + number for number in each.places.regions]]
-                if each.places.block is not None:
-                    inside, own = z[own : own + 1], own + 1
-                parts = [(inside, FRAME + REGION, _expected(len(inside)))]
-            shown = [_shown(text, parts, chances) for text in each.texts]
-            against = [AGAINST * (shown[0] - other) for other in shown[1:]]
-            odds[each.number] = min([self._with_people(each, shown[0] + BIAS, who), *against])
+            people = view.people(each.places) if each.people else None
+            odds[each.number] = people if each.by_people and people is not None else _judged(each, view, people)
         return [logistic(value) if value > -math.inf else 0.0 for value in odds]
-
-    def _people(self, patches: Tensor | None) -> Tensor | None:
-        """What speaks for a person in every patch (1, P), where a rule names people and the bundle knows them."""
-        probe = self._tower.people
-        if probe is None or patches is None or not any(each.people for each in self._prepared):
-            return None
-        return probe.each(patches)
-
-    def _with_people(self, each: _Prepared, odds: float, who: Tensor | None) -> float:
-        """A rule's log odds, where it names people, by the probe that knows them."""
-        probe = self._tower.people
-        if probe is None or who is None or not each.people:
-            return odds
-        people = float(probe.odds_of(who, each.places.patches if each.places is not None else None))
-        # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
-        if each.people == "anybody":
-            return people
-        return min(people, odds + SORT) if each.people == "somebody" else min(odds, people + WARY)
 
     def _meant(self, query: Query) -> Tensor | None:
         """The classes (1000,) that a text means, as weights; None where it means none."""
@@ -176,11 +140,31 @@ class RuleScorer:
         meant = known.meant(query.embeddings)
         return meant.float() if bool(meant.any()) else None
 
-    def _chances(self, patches: Tensor | None, inside: Tensor | None) -> Tensor | None:
-        classes = self._tower.classes
-        if classes is None or patches is None:
-            return None
-        return classes.chances(patches if inside is None else patches[:, inside])[0]
+
+def _judged(each: _Prepared, view: View, people: float | None) -> float:
+    """A rule's log odds by its texts, and by the people in it (log odds; None where nothing can tell)."""
+    inside = view.within(each.places) if each.places is not None else None
+    if inside is not None:
+        # Outside of the zone nothing counts: its best region stands for the frame, too.
+        parts = [(inside, FRAME + REGION, _expected(len(inside)))]
+        chances = view.chances_within(each.places)
+    else:
+        parts = [(view.whole, FRAME, (0.0, 1.0))]
+        if view.regions is not None:
+            parts.append((view.regions, REGION, BEST_OF_NINE))
+        chances = view.chances
+    shown = [_shown(text, parts, chances) for text in each.texts]
+    return min([_with_people(each.people, shown[0] + BIAS, people), *(AGAINST * (shown[0] - it) for it in shown[1:])])
+
+
+def _with_people(named: Named, odds: float, people: float | None) -> float:
+    """The log odds of a text that names people, by what is known of people in the frame."""
+    if people is None:
+        return odds
+    # Of what sort somebody is, and what they do, is for the text to say; that there is nobody is not.
+    if named == "anybody":
+        return people
+    return min(people, odds + SORT) if named == "somebody" else min(odds, people + WARY)
 
 
 def _shown(text: _Text, parts: Sequence[tuple[Tensor, float, tuple[float, float]]], chances: Tensor | None) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from llama_vid.tokenizer.head import ImageHeads
-from llama_vid.tokenizer.regions import blocks, region_embeddings
+from llama_vid.tokenizer.regions import blocks, chosen_region, region_embeddings
 from llama_vid.tokenizer.scoring import REGION_DEVIATION, REGION_MEAN, Query, SceneScorer
 
 
@@ -43,6 +43,7 @@ def test_maps_that_do_not_divide_have_no_regions(patches: int) -> None:
 
 def test_a_tower_without_pooling_heads_has_no_regions() -> None:
     assert region_embeddings(tower(torch.nn.Identity()), torch.randn(1, 36, 32)) is None
+    assert chosen_region(tower(torch.nn.Identity()), torch.randn(1, 36, 32), torch.arange(4)) is None
 
 
 def test_a_region_is_what_the_head_makes_of_its_patches() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from llama_vid.llm.rules import scoring
+from llama_vid.llm.rules import view
 from llama_vid.llm.rules.places import places_of
 from llama_vid.llm.rules.rule import Rule, Zone
 from llama_vid.llm.rules.scoring import RuleScorer
@@ -45,9 +45,9 @@ def tower(monkeypatch: pytest.MonkeyPatch) -> Tower:
         blocks = patches.view(-1, 3, 2, 3, 2, 4).permute(0, 1, 3, 2, 4, 5).reshape(-1, 9, 4, 4)
         return F.normalize(blocks.mean(2), dim=-1)
 
-    monkeypatch.setattr(scoring, "region_embeddings", regions)
+    monkeypatch.setattr(view, "region_embeddings", regions)
     monkeypatch.setattr(
-        scoring, "chosen_region", lambda _tower, patches, places: F.normalize(patches[:, places].mean(1), dim=-1)
+        view, "chosen_region", lambda _tower, patches, places: F.normalize(patches[:, places].mean(1), dim=-1)
     )
     return tower
 
@@ -147,17 +147,22 @@ def test_still_frames_cost_nothing_and_new_rules_see_the_last_picture(tower: Tow
     assert list(scorer.score(still)) == []
 
 
+class Probe:
+    """Says of every frame how likely people are in it; of zones that there is nobody."""
+
+    def __init__(self, odds: float) -> None:
+        self.said = odds
+        self.asked = 0
+
+    def each(self, patches: Tensor) -> Tensor:
+        self.asked += 1
+        return patches[..., 0]
+
+    def odds_of(self, each: Tensor, inside: Tensor | None = None) -> Tensor:
+        return torch.tensor([self.said if inside is None else -5.0])
+
+
 def test_who_is_there_is_for_the_people_probe_to_say(tower: Tower, background: Tensor) -> None:
-    class Probe:
-        def __init__(self, odds: float) -> None:
-            self.said = odds
-
-        def each(self, patches: Tensor) -> Tensor:
-            return patches[..., 0]
-
-        def odds_of(self, each: Tensor, inside: Tensor | None = None) -> Tensor:
-            return torch.tensor([self.said if inside is None else -5.0])
-
     seen = frame((WORDS[0], 0))
     corner = Zone.box(0.0, 0.0, 0.4, 0.4)
     rules = [
@@ -176,3 +181,28 @@ def test_who_is_there_is_for_the_people_probe_to_say(tower: Tower, background: T
     assert nobody[1] < 0.2
     assert there[2] < 0.1, "nobody is in the zone"
     assert without[3] == there[3] == nobody[3]
+
+
+def test_what_no_rule_asks_for_is_not_computed(tower: Tower, background: Tensor) -> None:
+    class Classes:
+        asked = 0
+
+        def meant(self, phrases: Tensor) -> Tensor:
+            self.asked += 1
+            return torch.zeros(2, dtype=torch.bool)
+
+        def chances(self, patches: Tensor) -> Tensor:
+            self.asked += 1
+            return torch.tensor([[0.5, 0.5]])
+
+    tower.classes, tower.people = Classes(), Probe(4.0)
+    people = [Rule("any", "a person"), Rule("zone", "a person at the door", zone=Zone.box(0, 0, 0.4, 0.4))]
+    there, zone = scores(tower, background, people, frame())
+    assert there > 0.9 > 0.1 > zone
+    assert (tower.asked, tower.classes.asked, tower.people.asked) == ([], 0, 1), "people are all that is asked for"
+    unless = Rule("unless", "a person", unless=("a spotted dog",))
+    assert scores(tower, background, [unless], frame(("dog", 0), whole="dog"))[0] < 0.5
+    assert tower.asked == [1], "what must not be there is looked for by its words"
+    scores(tower, background, [Rule("zone", "a spotted dog", zone=Zone.box(0, 0, 0.1, 0.1))], frame())
+    assert tower.asked == [1], "a zone smaller than a region has one of its own"
+    assert tower.people.asked == 2, "nobody asked for people"
