@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from llama_vid.bundle import Bundle
     from llama_vid.llm.evidence import Finder
 
-#: The clips are seconds long, the shortest with a true rule two: rules fire after two, and at once again.
-HOLD, COOLDOWN = 2.0, 0.0
 #: The quiet clips by their numbers, and the seconds that each is shown.
 QUIET: Final = (17, 43)
 EACH: Final = 1800
@@ -132,7 +130,7 @@ def measure_events(
     bundle: Bundle, find: Finder, rules: Sequence[Rule], clips: Sequence[Clip], tick: Callable[[], None] = lambda: None
 ) -> EventFigures:
     """The engine over the joined film, and over the quiet hour where the quiet clips are among them."""
-    engine = [EngineRule(rule.name, rule.when, hold=HOLD, cooldown=COOLDOWN) for rule in rules]
+    engine = [rule.engine for rule in rules]
     with tempfile.TemporaryDirectory(prefix="llama-vid-alerts-") as place:
         film = join_clips(clips, Path(place) / "joined.mp4", tick)
         seen = watch_frames(bundle, FileSource(film.path))

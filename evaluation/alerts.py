@@ -1,9 +1,9 @@
 """`eval alerts`: rules in plain words over clips with complete labels. Which clips raise an alert, and which should?
 
-Each rule's `when` is scored in every second of every clip by the program's own image-text score, and debounced
-(`evaluation/rules.py`). A clip counts once for each rule: an alert is right in a clip where the rule is true. Clips
-where nobody can say are left out. The last frame alone is judged by the same score, without debouncing. Beside that
-stand the events that the rule engine itself raises (`evaluation/alert_events.py`).
+Each rule's `when` is scored in every second of every clip by the program's own image-text score, and debounced as the
+rule engine does it (`evaluation/rules.py`). A clip counts once for each rule: an alert is right in a clip where the
+rule is true. Clips where nobody can say are left out. The last frame alone is judged by the same score, without
+debouncing. Beside that stand the events that the rule engine itself raises (`evaluation/alert_events.py`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Watched:
     clip: Clip
     truth: bool
     level: float
-    alerts: tuple[tuple[int, int], ...]
+    alerts: tuple[tuple[float, float], ...]
     seconds: int
 
 
@@ -120,8 +120,11 @@ def watch(
                 continue
             shown = by_second(model.responder.find, entries, rule.when)
             if system == "last-frame":
-                shown = shown[-1:]
-            found.append(Watched(rule, clip, truth, level(shown), tuple(fired(shown)), max(1, len(shown))))
+                top = max(shown[-1:], default=0.0)
+                found.append(Watched(rule, clip, truth, top, ((0.0, 1.0),) if top >= THRESHOLD else (), 1))
+            else:
+                alerts = tuple(fired(rule, shown))
+                found.append(Watched(rule, clip, truth, level(rule, shown), alerts, max(1, len(shown))))
         tick()
     return found
 
@@ -160,15 +163,15 @@ def cases_of(watched: Sequence[Watched], system: str) -> tuple[Case, ...]:
             "an alert" if each.truth else "no alert",
             f"{_times(each.alerts)} (highest level {each.level:.2f})",
             each.truth == bool(each.alerts),
-            tuple(float(start) for start, _ in each.alerts[:3]) or each.clip.moments,
+            tuple(start for start, _ in each.alerts[:3]) or each.clip.moments,
             system,
         )
         for each in watched
     )
 
 
-def _times(alerts: Sequence[tuple[int, int]]) -> str:
-    return "alert at " + ", ".join(f"{start}–{end} s" for start, end in alerts) if alerts else "no alert"
+def _times(alerts: Sequence[tuple[float, float]]) -> str:
+    return "alert at " + ", ".join(f"{start:.0f}–{end:.0f} s" for start, end in alerts) if alerts else "no alert"
 
 
 def evaluate_alerts(

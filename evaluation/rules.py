@@ -10,12 +10,15 @@ from typing import Final
 from evaluation.clips import Clip, read_lines
 from evaluation.model import Scores
 from llama_vid.errors import ConfigError
+from llama_vid.llm.rules.rule import Rule as EngineRule
+from llama_vid.llm.rules.watcher import AUTO
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.rule_tuning import events_at
 
-#: A rule fires when NEEDED of the last WINDOW seconds show it: one odd frame raises no alarm.
-NEEDED, WINDOW = 2, 3
+#: The clips are seconds long, the shortest with a true rule two: rules fire after two, and at once again.
+HOLD, COOLDOWN = 2.0, 0.0
 #: The probability from which a second counts as showing what a rule watches for: even odds, as calibrated.
-THRESHOLD: Final = 0.5
+THRESHOLD: Final = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Rule:
         """Whether the rule is true in a clip; None where that is uncertain."""
         name = clip.path.name
         return None if name in self.uncertain_in else name in self.true_in
+
+    @property
+    def engine(self) -> EngineRule:
+        """As the rule engine takes it, for clips that last seconds."""
+        return EngineRule(self.name, self.when, hold=HOLD, cooldown=COOLDOWN)
 
 
 def read_rules(folder: Path) -> list[Rule]:
@@ -64,36 +72,13 @@ def by_second(scorer: Scores, entries: Sequence[MemoryEntry], text: str) -> list
     return found
 
 
-def level(probabilities: Sequence[float], needed: int = NEEDED, window: int = WINDOW) -> float:
-    """The highest threshold at which a rule fires at some second; 0 of nothing.
-
-    In a film shorter than `needed` seconds every second must show it.
-    """
-    return max(debounced(probabilities, needed, window), default=0.0)
+def fired(rule: Rule, probabilities: Sequence[float], threshold: float = THRESHOLD) -> list[tuple[float, float]]:
+    """The alerts [start, end) that a rule raises over a film, by its seconds, as the rule engine debounces them."""
+    seconds = [(float(at), at + 1.0, probability) for at, probability in enumerate(probabilities)]
+    return events_at(rule.engine, seconds, threshold)
 
 
-def debounced(probabilities: Sequence[float], needed: int = NEEDED, window: int = WINDOW) -> list[float]:
-    """For each second the highest threshold that `needed` of the last `window` seconds reach (all of them, before there
-    are so many).
-    """
-    found = []
-    for at in range(len(probabilities)):
-        recent = sorted(probabilities[max(0, at + 1 - window) : at + 1], reverse=True)
-        if len(recent) >= needed:
-            found.append(recent[needed - 1])
-        else:
-            found.append(recent[-1] if len(probabilities) < needed else 0.0)
-    return found
-
-
-def fired(probabilities: Sequence[float], threshold: float = THRESHOLD) -> list[tuple[int, int]]:
-    """The alerts that a rule raises: seconds [start, end) in which it holds, debounced."""
-    alerts: list[tuple[int, int]] = []
-    for second, value in enumerate(debounced(probabilities)):
-        if value < threshold:
-            continue
-        if alerts and alerts[-1][1] == second:
-            alerts[-1] = (alerts[-1][0], second + 1)
-        else:
-            alerts.append((second, second + 1))
-    return alerts
+def level(rule: Rule, probabilities: Sequence[float]) -> float:
+    """The highest threshold at which a rule fires over a film; 0 where it does at none."""
+    tried = sorted({p for p in probabilities if p > 0}, reverse=True)
+    return next((threshold for threshold in tried if fired(rule, probabilities, threshold)), 0.0)
