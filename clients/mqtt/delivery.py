@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import Final
 
 from llama_vid.clients.mqtt.connection import TOO_LARGE, Connection, Refused
@@ -12,7 +13,7 @@ from llama_vid.clients.mqtt.options import MqttOptions
 from llama_vid.clients.mqtt.retained import Retained
 from llama_vid.clients.mqtt.source import AlertOutbox, CameraSource
 from llama_vid.clients.mqtt.topics import Topics, event_json
-from llama_vid.memory.alerts import AlertEvent
+from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.memory.outbox import Outgoing
 
 logger = logging.getLogger(__name__)
@@ -61,15 +62,23 @@ class Delivery:
 
     async def _send(self, broker: Connection, out: Outgoing) -> None:
         event = out.change.event
-        try:
-            await broker.send(self._topics.events(event.camera), event_json(out.change))
-        except Refused as refusal:
-            if refusal.code != TOO_LARGE:
-                raise  # it may be allowed later: the change waits
-            logger.warning("MQTT broker %s: %s; this alert is left out", self._address, refusal)
-        else:
-            if out.change.type != "end" and event.frames:
-                await self._show(broker, event)
+        if await self._told(broker, out.change) and out.change.type != "end" and event.frames:
+            await self._show(broker, event)
+
+    async def _told(self, broker: Connection, change: AlertChange) -> bool:
+        """Whether the broker has the change, without its text where it would not have a message of that length."""
+        topic = self._topics.events(change.event.camera)
+        for said in (change, replace(change, event=replace(change.event, text=""))):
+            try:
+                await broker.send(topic, event_json(said))
+            except Refused as refusal:
+                if refusal.code != TOO_LARGE:
+                    raise  # it may be allowed later: the change waits
+                reason = refusal
+            else:
+                return True
+        logger.warning("MQTT broker %s: %s; this alert is left out", self._address, reason)
+        return False
 
     async def _show(self, broker: Connection, event: AlertEvent) -> None:
         """An event's best picture; one that the broker does not take must not hold up the others."""

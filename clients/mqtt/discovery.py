@@ -80,7 +80,6 @@ class Discovery:
             "availability": [
                 {"topic": self._topics.available, "payload_available": ONLINE, "payload_not_available": OFFLINE}
             ],
-            "qos": 1,
             "cmps": self._components(card, device),
         }
 
@@ -93,6 +92,7 @@ class Discovery:
                 "name": label,
                 "unique_id": f"{device}_{key}",
                 "default_entity_id": f"{platform}.{slug(name)}_{key}",
+                "qos": 1,  # here: Home Assistant's entities do not take it from the device
                 **more,
             }
 

@@ -37,7 +37,7 @@ unknown = {}
 for key, part in parts.items():
     platform = part.pop("platform")
     schema = importlib.import_module(f"homeassistant.components.mqtt.{platform}").DISCOVERY_SCHEMA
-    shared = {name: message[name] for name in ("availability", "qos", "device", "origin")}
+    shared = {name: message[name] for name in ("availability", "device", "origin")}
     if device_checked is False:
         shared.pop("origin")  # a schema of its own in older versions
     kept = schema({**shared, **part})

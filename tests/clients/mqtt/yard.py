@@ -1,13 +1,15 @@
 """Cameras, an outbox in a real journal and a bridge, as small as they can be; also a process that can be killed.
 
-`python -m tests.clients.mqtt.yard FOLDER PORT` runs them; told "raise N" in a line it records N events, says
-"recorded ID" as each is on disk, and goes on until it is killed.
+`python -m tests.clients.mqtt.yard FOLDER PORT FIRST LONGEST` runs them, the bridge waiting FIRST to LONGEST seconds
+between attempts; told "raise N" in a line it records N events, says "recorded ID" as each is on disk, and goes on until
+it is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +20,7 @@ from PIL import Image
 
 from llama_vid.clients.mqtt.bridge import CHANNEL, MqttBridge
 from llama_vid.clients.mqtt.options import MqttOptions
-from llama_vid.clients.mqtt.source import CameraCard, Reply
+from llama_vid.clients.mqtt.source import CameraCard, Reply, SpokenLine
 from llama_vid.errors import QuestionError
 from llama_vid.memory.alerts import AlertChange, AlertEvent, event_id
 from llama_vid.memory.journal import Journal
@@ -41,6 +43,7 @@ class Cameras:
         self.picture = jpeg() if picture is None else picture
         self.asked: list[tuple[str, str]] = []
         self._listeners: list[Callable[[str], None]] = []
+        self._hearers: list[Callable[[str, SpokenLine], None]] = []
 
     def set(self, card: CameraCard) -> None:
         """A camera is this now."""
@@ -62,6 +65,15 @@ class Cameras:
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
+
+    def hear(self, callback: Callable[[str, SpokenLine], None]) -> Callable[[], None]:
+        self._hearers.append(callback)
+        return lambda: self._hearers.remove(callback)
+
+    def say(self, camera: str, line: SpokenLine) -> None:
+        """Somebody said something in front of a camera."""
+        for callback in self._hearers:
+            callback(camera, line)
 
     async def ask(self, camera: str, question: str) -> Reply:
         self.asked.append((camera, question))
@@ -95,11 +107,17 @@ def options(port: int, **more: object) -> MqttOptions:
     return MqttOptions("127.0.0.1", port, **more)  # type: ignore[arg-type]
 
 
+#: Seconds between a bridge's attempts in tests: the first and the longest.
+QUICK = (0.05, 0.2)
+
+
 @asynccontextmanager
-async def running(cameras: Cameras, journal: Journal, options: MqttOptions) -> AsyncIterator[MqttBridge]:
+async def running(
+    cameras: Cameras, journal: Journal, options: MqttOptions, waits: tuple[float, float] = QUICK
+) -> AsyncIterator[MqttBridge]:
     """A bridge at work; ended cleanly, seen to have ended."""
     journal.alerts.channels([CHANNEL])
-    bridge = MqttBridge(options, cameras, journal.alerts, first_wait=0.05, longest_wait=0.2)
+    bridge = MqttBridge(options, cameras, journal.alerts, first_wait=waits[0], longest_wait=waits[1])
     task = asyncio.create_task(bridge.run(), name="bridge")
     try:
         yield bridge
@@ -109,18 +127,19 @@ async def running(cameras: Cameras, journal: Journal, options: MqttOptions) -> A
             await task
 
 
-async def _serve(folder: Path, port: int) -> None:
+async def _serve(folder: Path, port: int, waits: tuple[float, float]) -> None:
     cameras = Cameras(CameraCard("front", "live", ("package",)))
     loop = asyncio.get_running_loop()
+    count = itertools.count()
     with Journal(folder) as journal:
-        async with running(cameras, journal, options(port)):
+        async with running(cameras, journal, options(port), waits):
             print("ready", flush=True)
             while line := await loop.run_in_executor(None, sys.stdin.readline):
-                for n in range(int(line.split()[1])):
-                    of = event(n)
+                for _ in range(int(line.split()[1])):
+                    of = event(next(count))
                     assert await journal.alerts.committed(journal.alerts.record(began(of)))
                     print(f"recorded {of.id}", flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(_serve(Path(sys.argv[1]), int(sys.argv[2]), (float(sys.argv[3]), float(sys.argv[4]))))
