@@ -40,8 +40,17 @@ def free_port() -> int:
 class RtspCamera:
     """`with RtspCamera(film) as camera: camera.url`; `stop` kills it, `start` brings it back on the same port."""
 
-    def __init__(self, film: Path | None = None, *, user: str = "", password: str = "", rate: int = 15) -> None:
+    def __init__(
+        self,
+        film: Path | None = None,
+        *,
+        user: str = "",
+        password: str = "",
+        rate: int = 15,
+        size: tuple[int, int] = (320, 180),
+    ) -> None:
         self.port = free_port()
+        self._size = size
         self._film, self._user, self._password, self._rate = film, user, password, rate
         self._process: subprocess.Popen[str] | None = None
 
@@ -56,7 +65,7 @@ class RtspCamera:
     def start(self, timeout: float = 30.0) -> None:
         """Start serving and wait until it does."""
         line = [SYSTEM_PYTHON, str(SCRIPT), "--port", str(self.port), "--rate", str(self._rate)]
-        line += ["--width", "320", "--height", "180"]
+        line += ["--width", str(self._size[0]), "--height", str(self._size[1])]
         if self._film is not None:
             line.append(str(self._film))
         with tempfile.TemporaryDirectory() as folder:
