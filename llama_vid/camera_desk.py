@@ -19,6 +19,7 @@ from llama_vid.settings import CameraSettings
 from llama_vid.settings_alerts import engine_rules
 from llama_vid.settings_privacy import polygons
 from llama_vid.stream.urls import redact_text
+from llama_vid.stream.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Camera:
     name: str
     settings: CameraSettings
     ingest: Ingest | None
+    view: View
     state: str = "connecting"
     reason: str = ""
     session: LiveSession | None = None
@@ -42,10 +44,12 @@ class Camera:
 class CameraDesk:
     """Owns the cameras from `async with` to its end. All methods run in the event loop's thread."""
 
-    def __init__(self, make_ingest: IngestMaker, alerts: AlertDesk | None = None) -> None:
+    def __init__(
+        self, make_ingest: IngestMaker, alerts: AlertDesk | None = None, make_view: Callable[[str], View] = View
+    ) -> None:
         self.alerts = alerts or AlertDesk()
         self.captions = CaptionDesk()
-        self._make_ingest = make_ingest
+        self._make_ingest, self._make_view = make_ingest, make_view
         self._cameras: dict[str, Camera] = {}
         self._listeners: Listeners[StatusListener] = Listeners()
         self._followers: Listeners[Callable[[str], None]] = Listeners()
@@ -141,7 +145,9 @@ class CameraDesk:
                 f"There is a camera {name!r} already; delete it first.", code="camera_exists", param="id"
             )
         ingest = self._make_ingest(name, settings.fps) if settings.publishable else None
-        camera = Camera(name, settings, ingest)
+        camera = Camera(name, settings, ingest, self._make_view(name))
+        if ingest is not None and not settings.masked:  # what is masked comes out of the session alone
+            ingest.show(camera.view)
         self._cameras[name] = camera
         with logged_with(camera=name):  # and so is all that the task begins
             camera.task = self._group.create_task(self._keep(camera), name=f"camera-{name}")
@@ -157,6 +163,7 @@ class CameraDesk:
         if camera.task is not None:
             camera.task.cancel()
             await asyncio.wait([camera.task])
+        camera.view.close()
         if name not in self._cameras:
             self._tell(camera, "removed", "")
 
@@ -237,6 +244,7 @@ class CameraDesk:
             on_alert=self.alerts.take, captions=settings.captions,
             on_caption=lambda event: self.captions.take(camera.name, event), masks=polygons(settings.privacy_masks),
         )  # fmt: skip
+            view=camera.view,
         async with opened as session:
 
             def tell(state: str, reason: str) -> None:

@@ -40,7 +40,7 @@ async def watch_config(config: Config, desk: CameraDesk, *, poll_s: float = POLL
             logger.error("%s was changed but is refused, the old one stays in force: %s", path.name, problem)
             continue
         done = await desk.apply(current.cameras, new.cameras)
-        for name in ("server", "model", "memory", "mqtt", "webhooks", "timezone"):
+        for name in ("server", "model", "memory", "mqtt", "webhooks", "webrtc", "timezone"):
             if getattr(new, name) != getattr(current, name):
                 logger.warning("%s: a change of '%s' takes effect when the server is started again", path.name, name)
         logger.info("%s was changed; cameras: %s", path.name, ", ".join(done) or "as before")

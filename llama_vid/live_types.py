@@ -12,6 +12,7 @@ from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
+from llama_vid.stream.view import View
 
 if TYPE_CHECKING:
     from llama_vid.rule_trial import Trial  # imports torch
@@ -77,12 +78,13 @@ class LiveModel(Protocol):
         masks: Sequence[Corners] = (),
     ) -> AbstractAsyncContextManager[LiveSession]:
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
-        captions to `on_caption`. What lies under the `masks` is never seen.
+        captions to `on_caption`. What lies under the `masks` is never seen; `view` is what WHEP viewers are shown.
         """
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens of the language model each text has."""
 
+        view: View | None = None,
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         """What rules would have raised over what is kept of a camera between two times."""
 
@@ -113,3 +115,6 @@ class Ingest(Protocol):
 ModelLoader = Callable[[], LiveModel]
 #: Makes the ingest of a `webrtc:` camera from its name and frame rate.
 IngestMaker = Callable[[str, float], Ingest]
+    def show(self, view: View) -> None:
+        """Has viewers see what publishers send."""
+

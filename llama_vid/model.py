@@ -51,6 +51,7 @@ from llama_vid.token_route import TokenRoute
 if TYPE_CHECKING:
     from llama_vid.full_tokens import FullTokens
     from llama_vid.memory.journal import CameraJournal, Journal
+from llama_vid.stream.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -204,14 +205,16 @@ class LLaMAVID:
 
         `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
         event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted and the
-        source is an address or a WHIP ingest. What lies under the `masks` is black before anything sees it.
+        source is an address or a WHIP ingest. What lies under the `masks` is black before anything sees it. `view` is
+        what WHEP viewers are shown of an address.
         """
         queue = AudioQueue() if captions and isinstance(source, str | WhipIngest) else None
         if queue is not None and isinstance(source, WhipIngest):
             source.hear(queue)
-        opened = open_source(source, fps=fps, live=True, audio=queue) if isinstance(source, str) else source
+        shown = None if masks else view
+        opened = open_source(source, fps=fps, live=True, audio=queue, view=shown) if isinstance(source, str) else source
         if masks:
-            opened = MaskedSource(opened, masks)
+            opened = MaskedSource(opened, masks, view)
 
         def listen(keep: Callable[[Line], None]) -> CameraSpeech:
             assert queue is not None
@@ -246,6 +249,7 @@ class LLaMAVID:
             raise ConfigError("rules are tried on what is kept on disk, and nothing is; set memory.path")
         thread, _, _ = self._at_work()
         found: list[Trial] = []
+        view: View | None = None,
 
         def steps(journal: CameraJournal) -> Iterator[None]:
             scorer = RuleScorer(self.bundle.scorer, self.bundle.tower)

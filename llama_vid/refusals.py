@@ -25,6 +25,7 @@ STATUSES = {
     "not_publishable": 409,
     "too_many_cameras": 409,
     "too_slow": 408,
+    "not_acceptable": 406,
     "too_big": 413,
     "unsupported_media_type": 415,
     "host_not_allowed": 421,
@@ -35,6 +36,8 @@ STATUSES = {
     "not_forgotten": 503,
     "shutdown": 503,
     "unavailable": 503,
+    "not_live": 503,
+    "too_many_viewers": 503,
 }
 
 

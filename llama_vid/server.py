@@ -24,6 +24,7 @@ from llama_vid import (
     routes_openai,
     routes_page,
     routes_search,
+    routes_whep,
     routes_whip,
 )
 from llama_vid.access import access_of
@@ -44,13 +45,14 @@ from llama_vid.errors import LlamaVidError
 from llama_vid.guard import Guard
 from llama_vid.history import History
 from llama_vid.listener import Listener, make_listener
-from llama_vid.live_types import Ingest, IngestMaker, ModelLoader
+from llama_vid.live_types import IngestMaker, ModelLoader
 from llama_vid.metrics import Metrics
 from llama_vid.model_loading import ModelLoading, bundle_loader, token_maker
 from llama_vid.refusals import add_refusals
 from llama_vid.request_ids import RequestIds
 from llama_vid.settings import Config, ServerSettings
 
+from llama_vid.webrtc_desk import WebrtcDesk
 if TYPE_CHECKING:
     from llama_vid.memory.journal import Journal
 
@@ -65,6 +67,7 @@ ROUTES = (
     routes_page,
     routes_search,
     routes_whip,
+    routes_whep,
 )
 
 __all__ = ["create_app", "make_server", "open_journal", "open_port", "serve"]
@@ -92,10 +95,14 @@ def create_app(
     announcements = Announcements.of(config)
     access = AccessDesk(config.server.tokens_file, config.server.limits)
 
+    webrtc = WebrtcDesk(config.webrtc)
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with CameraDesk(make_ingest or _whip_ingest, alerts) as desk:
-            app.state.desk = desk
+        async with (
+            CameraDesk(webrtc.ingest if make_ingest is None else make_ingest, alerts, webrtc.view) as desk,
+            webrtc,
+        ):
+            app.state.desk, app.state.webrtc = desk, webrtc
             loading = ModelLoading(load_model, desk, on_failure)
             app.state.not_ready = loading.reason
             app.state.journal = journal
@@ -255,9 +262,3 @@ def _ended_by_signals() -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _whip_ingest(name: str, fps: float) -> Ingest:
-    from llama_vid.stream.whip import WhipIngest  # imports aiortc and av: only for those who use it
-
-    return WhipIngest(name, fps=fps)

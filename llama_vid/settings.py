@@ -18,6 +18,7 @@ from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.settings_section import Section
 from llama_vid.settings_webhook import Webhooks
+from llama_vid.settings_webrtc import WebrtcSettings
 
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: What a camera's url may begin with; a text without any scheme is a path.
@@ -169,6 +170,7 @@ class Config(BaseSettings):
 
     _file: Path | None = PrivateAttr(None)
 
+    webrtc: WebrtcSettings = WebrtcSettings()
     @property
     def file(self) -> Path | None:
         """The file that this was read from; the running server follows its changes."""

@@ -18,6 +18,7 @@ from llama_vid.stream.reader import Ending, Limits, Reader
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.status import Status, Told
 from llama_vid.stream.urls import parse_url
+from llama_vid.stream.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -53,17 +54,19 @@ class LiveSource(Told):
         limits: Limits | None = None,
         audio: AudioQueue | None = None,
         pictures: bool = True,
+        view: View | None = None,
     ) -> None:
         """Nothing is opened yet. `audio` takes the source's sound, on the same clock; without it none is decoded.
 
-        `pictures=False` reads the sound alone. Raises SourceError for an address or rate that cannot work.
+        `pictures=False` reads the sound alone; `view` is shown to WHEP viewers.
+        Raises SourceError for an address or rate that cannot work.
         """
         self._url = parse_url(url)
         if self._url.kind not in ("rtsp", "http", "v4l2"):
             raise SourceError(f"{self._url.shown} is not a live stream: open it as a file.")
         self._fps = fps
         self._limits = limits or Limits()
-        self._audio, self._pictures = audio, pictures
+        self._audio, self._pictures, self._view = audio, pictures, view
         self._gate = Gate(fps, ahead=LARGEST_DRIFT if self._url.kind == "http" else 0.0)
         self._status = Status(self._url.shown)
         self._mailbox = Mailbox()
@@ -144,6 +147,7 @@ class LiveSource(Told):
             audio=self._audio,
             pictures=self._pictures,
             heard=lambda: void(post(loop, lambda: void(self._flow(generation, "sound flows")))),
+            view=self._view,
         )
         self._reader = reader
         reader.start()

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.source import Source, SourceState, SourceStats, StateCallback
+from llama_vid.stream.view import View
 
 #: The corners of a polygon, each (x, y) in 0…1 from the top left of the upright picture.
 Corners = tuple[tuple[float, float], ...]
@@ -64,8 +65,9 @@ class Masks:
 class MaskedSource:
     """A source whose frames are masked; everything else is as the source has it."""
 
-    def __init__(self, source: Source, polygons: Sequence[Corners]) -> None:
-        self._source, self._masks = source, Masks(polygons)
+    def __init__(self, source: Source, polygons: Sequence[Corners], view: View | None = None) -> None:
+        """`view`, which is shown to WHEP viewers, gets the masked frames and nothing else."""
+        self._source, self._masks, self._view = source, Masks(polygons), view
 
     async def __aenter__(self) -> Self:
         await self._source.__aenter__()
@@ -78,7 +80,10 @@ class MaskedSource:
 
     async def recv(self) -> Frame:
         """The source's next frame, masked. Raises as the source does; a frame that cannot be masked is never given."""
-        return self._masks.hide(await self._source.recv())
+        frame = self._masks.hide(await self._source.recv())
+        if self._view is not None and self._view.due:
+            self._view.show_image(frame.image)
+        return frame
 
     @property
     def state(self) -> SourceState:

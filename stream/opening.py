@@ -13,6 +13,7 @@ from llama_vid.stream.pacing import FileCamera
 from llama_vid.stream.reader import Limits
 from llama_vid.stream.source import Source
 from llama_vid.stream.urls import parse_url
+from llama_vid.stream.view import View
 from llama_vid.stream.whip import WhipIngest
 
 #: Suffixes by which an HTTP address is a recording and not a stream.
@@ -38,22 +39,27 @@ def open_source(
     live: bool | None = None,
     limits: Limits | None = None,
     audio: AudioQueue | None = None,
+    view: View | None = None,
 ) -> Source:
     """The source for a path, or a `file:`, `rtsp(s):`, `http(s):`, `v4l2:` or `webrtc:` URL; it opens in `async with`.
 
     `live=False` takes paths and http(s): URLs as recordings, pulled as fast as they are read; `live=True` takes them as
     cameras (a file then loops in real time); None decides by the address: paths and HTTP files are recordings, the rest
     are cameras. `limits` are a live source's time limits. A camera leaves its sound in `audio`, where that is given
-    (the sound of a recording is read with `AudioFile`). Raises SourceError for an address that is not allowed.
+    (the sound of a recording is read with `AudioFile`), and shows its pictures in `view`. Raises SourceError for an
+    address that is not allowed.
     """
     text = fspath(url)
     parsed = parse_url(text)
     if parsed.kind == "webrtc":
-        return WhipIngest(text.strip()[len("webrtc:") :] or "webrtc", fps=fps, audio=audio)
+        ingest = WhipIngest(text.strip()[len("webrtc:") :] or "webrtc", fps=fps, audio=audio)
+        if view is not None:
+            ingest.show(view)
+        return ingest
     if parsed.kind == "file":
-        return FileCamera(text, fps=fps, audio=audio) if live else FileSource(text, fps=fps)
+        return FileCamera(text, fps=fps, audio=audio, view=view) if live else FileSource(text, fps=fps)
     if parsed.kind == "http":
         film = PurePosixPath(urlsplit(parsed.location).path).suffix.lower() in FILM_SUFFIXES
         if live is False or (live is None and film):
             return FileSource(text, fps=fps)
-    return LiveSource(text, fps=fps, limits=limits, audio=audio)
+    return LiveSource(text, fps=fps, limits=limits, audio=audio, view=view)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from os import PathLike, fspath
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,8 @@ from llama_vid.stream.gate import Mailbox
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.status import Status, Told
 from llama_vid.stream.urls import parse_url
+from llama_vid.stream.view import View
+from llama_vid.stream.view_file import play_packets, tell_coding
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +35,19 @@ class FileCamera(Told):
     A file that cannot be read is an error of `recv`, unlike a camera that cannot be reached: it will not come back.
     """
 
-    def __init__(self, url: str | PathLike[str], *, fps: float = 1.0, audio: AudioQueue | None = None) -> None:
-        """Nothing is opened yet; `audio` takes the film's sound. Raises SourceError for what cannot work."""
-        self._audio = audio
+    def __init__(
+        self,
+        url: str | PathLike[str],
+        *,
+        fps: float = 1.0,
+        audio: AudioQueue | None = None,
+        view: View | None = None,
+    ) -> None:
+        """Nothing is opened yet; `audio` takes the film's sound, `view` is shown to WHEP viewers.
+
+        Raises SourceError for what cannot work.
+        """
+        self._audio, self._view = audio, view
         self._start = 0.0
         self._film = FileSource(url, fps=fps)
         self._period = 1 / fps
@@ -78,6 +91,8 @@ class FileCamera(Told):
         begun, epoch = time.monotonic(), time.time()
         start = begun
         try:
+            if self._view is not None:
+                await asyncio.to_thread(tell_coding, self._url, self._view)
             while True:
                 start = await self._play(start, epoch - begun)
         except SourceError as error:
@@ -95,7 +110,25 @@ class FileCamera(Told):
             if self._audio is not None:
                 sound = PacedSound(self._url, self._audio, began=lambda: self._start, wall=wall)
                 round_.enter_context(sound)
-            return await self._show(start, wall)
+            async with self._viewed():
+                return await self._show(start, wall)
+
+    @asynccontextmanager
+    async def _viewed(self) -> AsyncIterator[None]:
+        """Show the film to viewers meanwhile."""
+        if self._view is None:
+            yield
+            return
+        showing = asyncio.create_task(
+            play_packets(self._url, self._view, lambda: self._start), name=f"film packets {self._shown}"
+        )
+        try:
+            yield
+            if self._view.wanted:  # the last sampled picture comes before the film's end
+                await asyncio.wait({showing}, timeout=self._period + _LATEST)
+        finally:
+            showing.cancel()
+            await asyncio.wait({showing})
 
     async def _show(self, start: float, wall: float) -> float:
         end = start

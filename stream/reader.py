@@ -20,6 +20,8 @@ from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate
 from llama_vid.stream.picture import to_rgb
 from llama_vid.stream.urls import SourceUrl
+from llama_vid.stream.view import View
+from llama_vid.stream.view_decoding import coding_of
 
 #: Pictures that are this many seconds old make the reader skip to the next key frame.
 _LATE = 3.0
@@ -84,7 +86,7 @@ class Reader(threading.Thread):
 
     `deliver` gets every sampled frame and `finish` how it ended, both in this thread. With `audio` the sound is decoded
     too and left there; without it, it is not even read. `pictures=False` reads the sound alone, as do sources that have
-    nothing else; `heard` then says that the first of it has come.
+    nothing else; `heard` then says that the first of it has come. `view` is handed all packets of the pictures.
     """
 
     def __init__(
@@ -100,12 +102,13 @@ class Reader(threading.Thread):
         audio: AudioQueue | None = None,
         pictures: bool = True,
         heard: Callable[[], None] = lambda: None,
+        view: View | None = None,
     ) -> None:
         # A daemon: a read that hangs must not keep the program from ending.
         super().__init__(name=f"reader {url.kind} {generation}", daemon=True)
         self._url, self._gate, self._generation = url, gate, generation
         self._limits, self._deliver, self._finish = limits, deliver, finish
-        self._audio, self._pictures, self._heard = audio, pictures, heard
+        self._audio, self._pictures, self._heard, self._view = audio, pictures, heard, view
         self._keys = KeyFrames(1 / fps)
         self._stopped = threading.Event()
         self.started_at = time.monotonic()
@@ -172,6 +175,8 @@ class Reader(threading.Thread):
         context.thread_count = 1  # more threads only add delay: live decoding waits for the network
         unit = float(stream.time_base or 0) or 1 / 90_000
         aspect = float(stream.sample_aspect_ratio or 1)
+        if self._view is not None:
+            self._view.begin(coding_of(stream))
         streams = [stream] if sound is None or sound.stream is None else [stream, sound.stream]
         for packet in container.demux(streams):
             if self._stopped.is_set() or not self._gate.current(self._generation):
@@ -183,6 +188,8 @@ class Reader(threading.Thread):
                 sound.take(packet)
                 continue
             stamp = packet.pts if packet.pts is not None else packet.dts
+            if self._view is not None:
+                self._view.packet(packet, None if stamp is None else stamp * unit)
             late = self._gate.early_by(self._generation) < -_LATE
             if not self._keys.needs(packet.is_keyframe, None if stamp is None else stamp * unit, late=late):
                 continue

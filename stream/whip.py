@@ -6,12 +6,12 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc import RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, VideoFrame
 
@@ -22,29 +22,17 @@ from llama_vid.stream.audio_track import Continuity, Resampler
 from llama_vid.stream.clock import LiveClock
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox
+from llama_vid.stream.ice import IceServer
+from llama_vid.stream.peers import LONGEST_OFFER, answer_offer, check_offer, close_peer, new_peer
 from llama_vid.stream.picture import to_rgb
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.status import Status, Told
+from llama_vid.stream.view import View
+from llama_vid.stream.view_decoding import fit
 
 logger = logging.getLogger(__name__)
 
-#: An offer of a browser with every codec it knows takes 10 kB; ten times that is refused before it is parsed.
-LONGEST_OFFER = 100_000
-
-#: What aiortc's parser and negotiation raise on offers that are no good.
-_BAD_OFFER = (
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    InvalidStateError,
-    InvalidAccessError,
-    OperationError,
-    RuntimeError,  # a StopIteration inside its coroutines
-    TimeoutError,
-)
+__all__ = ["LONGEST_OFFER", "WhipAnswer", "WhipIngest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +70,15 @@ class WhipIngest(Told):
         silence: float = 8.0,
         patience: float = 15.0,
         audio: AudioQueue | None = None,
+        ice: Sequence[IceServer] = (),
     ) -> None:
         """`name` is for messages and logs; `patience` is how many seconds a publisher has until its first picture.
 
         `audio` takes the publisher's sound, and lets one in that has nothing else (a microphone); without it sound is
         thrown away undecoded as far as aiortc allows.
         """
-        self._name, self._audio = name, audio
+        self._name, self._audio, self._ice = name, audio, tuple(ice)
+        self._view: View | None = None
         # RTP counts sound and pictures from different beginnings: each is anchored to the wall by its shortest delay.
         self._sound_clock = LiveClock()
         self._silence, self._patience = silence, patience
@@ -138,33 +128,28 @@ class WhipIngest(Told):
         """Take a publisher in. Raises ProtocolError for an offer that is no good; the old publisher then stays."""
         if self._watch is None:
             raise ProtocolError(f"The camera {self._name} takes no publisher now: it is not open.", code="unavailable")
-        check_offer(sdp, sound=self._audio is not None)
+        check_offer(sdp, protocol="WHIP", kinds=("video", "audio") if self._audio is not None else ("video",))
         async with self._turn:
-            # No STUN servers: the program works offline, and asks nobody on the internet by itself.
-            publisher = _Publisher(secrets.token_urlsafe(16), RTCPeerConnection(RTCConfiguration(iceServers=[])))
+            publisher = _Publisher(secrets.token_urlsafe(16), new_peer(self._ice))
             publisher.peer.on("track", lambda track: self._take_track(publisher, track))
             try:
                 async with asyncio.timeout(self._patience):
-                    await publisher.peer.setRemoteDescription(RTCSessionDescription(sdp=sdp, type="offer"))
-                    answer = await publisher.peer.createAnswer()
-                    await publisher.peer.setLocalDescription(answer)
-            except _BAD_OFFER as error:
-                await self._end(publisher)
-                why = " ".join(str(error).split())[:120] or type(error).__name__
-                raise ProtocolError(
-                    f"The SDP offer cannot be used ({why}): send a complete WebRTC offer.", param="sdp"
-                ) from None
+                    answer = await answer_offer(publisher.peer, sdp)
             except BaseException:
                 await self._end(publisher)
                 raise
             await self._drop(self._publisher, "another publisher took over")
             publisher.generation = self._gate.begin()
             self._publisher = publisher
-        return WhipAnswer(publisher.peer.localDescription.sdp, publisher.resource_id)
+        return WhipAnswer(answer, publisher.resource_id)
 
     def hear(self, audio: AudioQueue) -> None:
         """Leave the sound of the next publishers in `audio`; before the source is opened."""
         self._audio = audio
+
+    def show(self, view: View) -> None:
+        """Show the pictures of publishers in `view`, too."""
+        self._view = view
 
     async def close(self, resource_id: str) -> None:
         """End the publisher's session. Raises ProtocolError (`not_found`) when there is no such session."""
@@ -196,6 +181,8 @@ class WhipIngest(Told):
             if not isinstance(picture, VideoFrame) or publisher is not self._publisher:
                 continue
             publisher.heard_at = time.monotonic()
+            if self._view is not None and self._view.due:
+                self._view.show(await asyncio.to_thread(fit, picture, self._view.longest_side))
             admitted = self._gate.admit(publisher.generation, picture.time)
             if admitted is None:
                 continue
@@ -257,37 +244,9 @@ class WhipIngest(Told):
     async def _end(publisher: _Publisher) -> None:
         for task in publisher.tasks:
             task.cancel()
-        await _close_peer(publisher.peer)
+        await close_peer(publisher.peer)
         if publisher.tasks:
             await asyncio.wait(publisher.tasks)
-
-
-def check_offer(sdp: str, *, sound: bool = False) -> None:
-    """Refuse what is no offer of video, or with `sound` of either, before it is parsed. Raises ProtocolError."""
-    if not sdp.strip():
-        raise ProtocolError("The WHIP request is empty: send the SDP offer as its body.", param="sdp")
-    if len(sdp) > LONGEST_OFFER:
-        raise ProtocolError(f"The SDP offer is longer than {LONGEST_OFFER} bytes.", param="sdp")
-    lines = sdp.splitlines()
-    if lines[0].strip() != "v=0":
-        raise ProtocolError("The WHIP request's body is not SDP: it must begin with v=0.", param="sdp")
-    wanted = ("m=video ", "m=audio ") if sound else ("m=video ",)
-    if not any(line.startswith(wanted) for line in lines):
-        raise ProtocolError("The SDP offer has no video (no m=video line): add a camera or screen track.", param="sdp")
-
-
-async def _close_peer(peer: RTCPeerConnection) -> None:
-    """Close the connection and all its sockets, also one whose offer was only half understood."""
-    try:
-        await peer.close()
-    except AttributeError:
-        # aiortc stops at the first media section that a wrong BUNDLE group left without a transport.
-        transports = {transceiver.receiver.transport for transceiver in peer.getTransceivers()}
-        if peer.sctp is not None:
-            transports.add(peer.sctp.transport)
-        for dtls in transports - {None}:
-            await dtls.stop()
-            await dtls.transport.stop()
 
 
 async def _drain(track: MediaStreamTrack) -> None:

@@ -76,11 +76,12 @@ def running_server(
     patience_s: float = 10.0,
     ready: bool = True,
     server_settings: dict[str, Any] | None = None,
+    webrtc: dict[str, Any] | None = None,
     patience: Patience | None = None,
 ) -> Iterator[RunningServer]:
     """Runs the server for the block, ready to be asked unless `ready` is False; with a journal if `memory` is given.
 
-    `server_settings` go into its section `server`; `patience` is how long clients may take.
+    `server_settings` and `webrtc` go into those sections; `patience` is how long clients may take.
     """
     model, failures = ScriptedModel(), list[BaseException]()
     if file is not None:
@@ -89,6 +90,7 @@ def running_server(
         config = Config.model_validate(
             {
                 "server": {"port": 0} | (server_settings or {}),
+                "webrtc": webrtc or {},
                 "memory": {} if memory is None else {"path": memory},
                 "cameras": FRONT_AND_BACK if cameras is None else cameras,
             }

@@ -29,6 +29,7 @@ from llama_vid.settings_privacy import Corners
 from llama_vid.stream.source import SourceStats
 
 SPANS = [
+from llama_vid.stream.view import View
     Span(0.0, 4.0, "an empty doorway", 0.01),
     Span(4.0, 9.5, "a man puts a package down", 0.42),
     Span(9.5, 20.0, "a package at the door", 0.02),
@@ -53,6 +54,7 @@ class ScriptedSession:
         self.masks: tuple[Corners, ...] = ()
         self.forgotten: list[tuple[float, float]] = []
         self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
+        self.view: View | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
         self.questions: list[tuple[str, str | None]] = []
@@ -184,7 +186,7 @@ class ScriptedModel:
         masks: Sequence[Corners] = (),
     ) -> ScriptedSession:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
-        session.masks = tuple(masks)
+        session.masks, session.view = tuple(masks), view
         self.sessions.setdefault(name, []).append(session)
         return session
 
@@ -193,6 +195,7 @@ class ScriptedModel:
 
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         self.tried = (camera, [rule.name for rule in rules], start, end)
+        view: View | None = None,
         event = AlertEvent("evt_t", camera, rules[0].name, "Seen.", 5.0, 8.0, 0.8, frames=(6.0,))
         return Trial((event,), Curve((4.0, 5.0, 6.0), {rule.name: (0.1, 0.8, 0.7) for rule in rules}), 3)
 
