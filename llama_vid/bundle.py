@@ -13,10 +13,11 @@ which (`needs.py`), and has no heads if that tower has a text side of its own. W
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
+BACKGROUND: Final = "background.safetensors"
 RARITY: Final = "rarity.safetensors"
 PEOPLE: Final = "people.safetensors"
 #: Parts that no stage of training makes, which a bundle may lack (`training/bundle_part.py`).
@@ -69,6 +71,11 @@ class Bundle:
     source: Path | Part = SMOLLM2  # of the language model, without our deltas
     rarity: Rarity | None = None  # of words in captions
 
+    @property
+    def guided(self) -> bool:
+        """Whether frames are best read with the very question in mind that will be asked."""
+        return False
+
     def budget(self, context_tokens: int | None = None) -> Budget:
         """How the language model's context is shared out; `context_tokens` may lower it. Raises ConfigError."""
         longest = max(len(self.language.tokenize(mark)) for mark in MARKS)
@@ -79,6 +86,16 @@ class Bundle:
         """The compressor's guide (G,) of a text."""
         guide = self.scorer.query(text).guide[: self.compressor.config.guide]
         return torch.nn.functional.normalize(guide, dim=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What scores pictures against texts, for search, evidence and alerts: a bundle without the parts that talk."""
+
+    tower: ImageTower
+    scorer: SceneScorer
+    calibration: Calibration
+    rarity: Rarity | None
 
 
 def find_bundle(name: str) -> Path:
@@ -96,27 +113,14 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format."""
     folder = find_bundle(name)
     manifest = read_manifest(folder)
-    tensors = {
-        file: expanded(_tensors(folder, file, digest))
-        for file, digest in manifest["files"].items()
-        if file.endswith(".safetensors") and file not in BESIDE and not file.startswith("full")  # see full_tokens.py
-    }
-    rarity, people = load_rarity(folder, manifest), manifest["files"].get(PEOPLE)
-    people_tensors = None if people is None else _tensors(folder, PEOPLE, people)
-    try:
-        heads = [tensors[file] for file in manifest["heads"]]
-        compressor_tensors, lora, background = (
-            tensors["compressor.safetensors"],
-            tensors["lora.safetensors"],
-            tensors["background.safetensors"],
-        )
+    with _described(folder):
         config = CompressorConfig(**manifest["compressor"])
-        calibration = Calibration(**manifest.get("calibration", {}))
-    except (KeyError, TypeError) as problem:
-        raise BundleError(
-            f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again"
-        ) from None
-    tower = _tower(folder, manifest, heads, config)
+        compressor_tensors, lora = (
+            expanded(_tensors(folder, file, manifest["files"][file]))
+            for file in ("compressor.safetensors", "lora.safetensors")
+        )
+    scoring = load_scoring(folder)
+    tower = scoring.tower
     compressor = Compressor(config).eval().requires_grad_(False)
     try:
         compressor.load_state_dict(compressor_tensors)
@@ -134,9 +138,36 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tower.to(language.device)
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
-    scorer = SceneScorer(tower, background["embeddings"])
-    tower.people = PeopleProbe.of(people_tensors, str(folder / PEOPLE), tower.channels)
-    return Bundle(folder.name, tower, compressor, language, scorer, calibration, str(folder), source, rarity)
+    return Bundle(
+        folder.name, tower, compressor, language, scoring.scorer, scoring.calibration, str(folder), source,
+        scoring.rarity,
+    )  # fmt: skip
+
+
+def load_scoring(folder: Path) -> Scoring:
+    """What of a bundle's folder scores pictures against texts. Raises BundleError as `load_bundle` does."""
+    manifest = read_manifest(folder)
+    files = manifest["files"]
+    with _described(folder):
+        heads = [expanded(_tensors(folder, file, files[file])) for file in manifest["heads"]]
+        background = expanded(_tensors(folder, BACKGROUND, files[BACKGROUND]))["embeddings"]
+        calibration = Calibration(**manifest.get("calibration", {}))
+        config = CompressorConfig(**manifest["compressor"])
+    people = _tensors(folder, PEOPLE, files[PEOPLE]) if PEOPLE in files else None
+    tower = _tower(folder, manifest, heads, config)
+    tower.people = PeopleProbe.of(people, str(folder / PEOPLE), tower.channels)
+    return Scoring(tower, SceneScorer(tower, background), calibration, load_rarity(folder, manifest))
+
+
+@contextlib.contextmanager
+def _described(folder: Path) -> Iterator[None]:
+    """What a manifest lacks becomes a BundleError."""
+    try:
+        yield
+    except (KeyError, TypeError) as problem:
+        raise BundleError(
+            f"{folder / MANIFEST} does not describe a whole bundle ({problem}); install it again"
+        ) from None
 
 
 def load_rarity(folder: Path, manifest: Mapping[str, Any]) -> Rarity | None:

@@ -67,6 +67,11 @@ class Watching:
         """The journal that holds in detail what memory has consolidated."""
         return self.recorder.journal
 
+    @property
+    def guide(self) -> str | None:
+        """The text with which in mind frames are read as they come."""
+        return self.recorder.watch_for
+
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
         """Frames read again under a guide."""
         return self.recorder.reread(seconds, guide_text)

@@ -93,4 +93,4 @@ def _part(encoded: Encoded | None, rows: slice) -> Encoded | None:
     """The rows of one camera, or None where it needed none."""
     if encoded is None or rows.start == rows.stop:
         return None
-    return Encoded(encoded.patches[rows], encoded.embedding[rows], encoded.luma[rows])
+    return encoded.rows(rows)

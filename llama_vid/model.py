@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, partial
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -22,10 +23,13 @@ from llama_vid.camera_speech import CameraSpeech, CaptionSink
 from llama_vid.errors import ConfigError, SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
+from llama_vid.hub import fetched
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
 from llama_vid.llm.captioner import captions
+from llama_vid.llm.guided import GuidedResponder
+from llama_vid.llm.questions import sanitize
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
@@ -34,6 +38,8 @@ from llama_vid.llm.rules.watcher import RuleWatcher
 from llama_vid.llm.speech.whisper import SpeechModel
 from llama_vid.llm.speech.words import Line
 from llama_vid.model_thread import ModelThread, Priority
+from llama_vid.published import PublishedBundle, load_published
+from llama_vid.published_config import is_published
 from llama_vid.recorder import BATCH, Recorder
 from llama_vid.rule_trial import Trial, trying
 from llama_vid.session import Session
@@ -75,8 +81,12 @@ class LLaMAVID:
         self._zone = zone or datetime.now().astimezone().tzinfo or UTC
         self._recent_minutes = recent_minutes
         self._context_tokens = context_tokens
-        self.responder = Responder(
-            bundle.language, bundle.scorer, bundle.calibration, name=bundle.name, rarity=bundle.rarity
+        self.responder: Responder = (
+            GuidedResponder(
+                bundle.language, bundle.scorer, bundle.calibration, name=bundle.name, frames=bundle.evidence_frames
+            )
+            if isinstance(bundle, PublishedBundle)
+            else Responder(bundle.language, bundle.scorer, bundle.calibration, name=bundle.name, rarity=bundle.rarity)
         )
         self._journal = journal
         self._thread: ModelThread | None = None
@@ -96,15 +106,29 @@ class LLaMAVID:
         zone: tzinfo | None = None,
         recent_minutes: float = 10.0,
         journal: Journal | None = None,
+        scorer: str = "mini",
     ) -> Self:
-        """Load a bundle: `mini`, or a bundle's folder.
+        """Load a bundle, `mini` or a folder, or a published LLaMA-VID checkpoint: its folder or hub id, or the alias
+        `jia-lab/llama-vid-7b`; beside a checkpoint the image-text part of the bundle `scorer` scores pictures.
 
         `context_tokens` lowers the memory's context window; `zone` is the time zone of live cameras' times in answers
         (default: this machine's); the last `recent_minutes` are never consolidated. With a `journal` the cameras that
         are watched remember over restarts; it stays the caller's to close. Raises BundleError for anything missing or
         damaged.
         """
-        bundle = load_bundle(name, device=device, dtype=dtype)
+        place = fetched(name)
+        bundle = (
+            load_published(
+                Path(place),
+                name=Path(name).name,
+                device=device,
+                dtype=dtype,
+                scorer=scorer,
+                context_tokens=context_tokens,
+            )
+            if is_published(Path(place))
+            else load_bundle(place, device=device, dtype=dtype)
+        )
         return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes, journal=journal)
 
     @property
@@ -126,11 +150,13 @@ class LLaMAVID:
         progress: Progress | None = None,
         last_frame_only: bool = False,
         fps: float = 1.0,
+        question: str | None = None,
     ) -> Film:
         """Take a whole recording into memory, `fps` frames a second of it.
 
-        `last_frame_only` is a baseline: memory holds the last frame alone. Raises SourceError if nothing in it decodes;
-        damage that leaves something is a warning of the film.
+        `last_frame_only` is a baseline: memory holds the last frame alone. A published checkpoint reads the frames with
+        the `question` in mind that will be asked first, as it was trained; others take no notice of it. Raises
+        SourceError if nothing in it decodes; damage that leaves something is a warning of the film.
         """
         began = time.perf_counter()
         source = open_source(fspath(path), fps=fps, live=False)
@@ -143,6 +169,7 @@ class LLaMAVID:
             path=fspath(path),
             began=began,
             watched=lambda seconds: progress(seconds, duration) if progress is not None else None,
+            guide=sanitize(question) if question and self.bundle.guided else None,
         )
         film.warnings.extend(source.warnings)
         return film
@@ -164,10 +191,11 @@ class LLaMAVID:
         path: str,
         began: float,
         watched: Callable[[float], None] = lambda _seconds: None,
+        guide: str | None = None,
     ) -> Film:
         """Batches of about `count` frames, taken into a film's memory; `watched` hears how far it has come."""
         archive = self._archive(count)
-        recorder = self._recorder(journal=archive.film if archive is not None else None)
+        recorder = self._recorder(guide, archive.film if archive is not None else None)
         try:
             with beside_decoding():
                 for frames in batches:
@@ -186,7 +214,7 @@ class LLaMAVID:
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
         """Open a recording and answer one question about all of it."""
-        return self.open(path).ask(question)
+        return self.open(path, question=question).ask(question)
 
     def watch(
         self,

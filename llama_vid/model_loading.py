@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -102,8 +103,15 @@ def token_maker(name: str) -> str | None:
     None for a bundle that is missing or damaged: loading it says why, and then nothing is written.
     """
     from llama_vid.bundle import find_bundle, read_manifest  # imports torch
+    from llama_vid.hub import hub_id
+    from llama_vid.published import identity
+    from llama_vid.published_config import is_published
 
+    if (repository := hub_id(name)) is not None:
+        return repository  # not fetched yet, perhaps; what its authors publish under a name stays the same
     try:
+        if is_published(Path(name)):
+            return identity(Path(name))
         folder = find_bundle(name)
         manifest = read_manifest(folder)
     except BundleError:
@@ -129,6 +137,7 @@ def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader
             zone=ZoneInfo(config.timezone) if config.timezone else None,
             recent_minutes=config.memory.recent_minutes,
             journal=journal,
+            scorer=config.model.scorer,
         )
 
     return load

@@ -45,7 +45,7 @@ class TowerNeed:
 
     def find(self, bundle: Path) -> Path:
         """The weights file, its hash compared. Raises BundleError that says how to get it."""
-        path = _place(self.weights, bundle)
+        path = place(self.weights, bundle)
         if path is None or not path.is_file():
             raise BundleError(
                 f"the bundle {bundle.name} needs the weights of the image tower {self.name}: {self.weights} is not "
@@ -79,7 +79,7 @@ class LanguageNeed:
 
     def find(self, bundle: Path) -> Path:
         """The folder, the hashes of its files compared. Raises BundleError that says how to get it."""
-        path = _place(self.folder, bundle)
+        path = place(self.folder, bundle)
         if path is None or not path.is_dir():
             raise BundleError(
                 f"the bundle {bundle.name} needs the language model {Path(self.folder).name}: the folder {self.folder} "
@@ -150,11 +150,11 @@ def _told(kind: Any, part: str, told: Any) -> Any:
         ) from None
 
 
-def _place(named: str, bundle: Path) -> Path | None:
+def place(named: str, bundle: Path) -> Path | None:
     """Where a part lies: as it was named, beside the bundle's manifest, or in the folder that PLACES names."""
     path = Path(named)
     folders = [bundle, *(Path(folder) for folder in os.environ.get(PLACES, "").split(os.pathsep) if folder)]
-    return next((place for place in (path, *(folder / path.name for folder in folders)) if place.exists()), None)
+    return next((each for each in (path, *(folder / path.name for folder in folders)) if each.exists()), None)
 
 
 def _hint(get: str) -> str:

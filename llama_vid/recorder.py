@@ -23,7 +23,6 @@ from llama_vid.memory.consolidation import RECENT_SECONDS, policy
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.pictures import Pictures
 from llama_vid.stream.frame import Frame
-from llama_vid.tokenizer.change import luma_grid
 from llama_vid.tokenizer.compressor import STILL
 from llama_vid.tokenizer.pair import TokenPair
 from llama_vid.tokenizer.seen import Seen
@@ -37,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 BATCH: Final = 8  # frames a forward: 100–200 ms on two cores, the longest that a question waits
 FEATURES: Final = 32  # frames read again whose features are kept for the next question: 0.4 MB each
-PARTS: Final = ("patches", "embedding", "luma")
 ONE_FRAME: Final = 1e-3  # seconds that a frame lasts at least
 BACKGROUND: Final = 3600.0  # seconds for which the compressor's slow background may hold what it saw
 FORGOTTEN: Final = 16  # forgotten spans whose late frames are still turned away
@@ -77,6 +75,7 @@ class Recorder:
         self.bundle = bundle
         self.journal = journal
         self.bank = MemoryBank(bundle.budget(context_tokens), policy(recent_minutes))
+        self.watch_for = watch_for
         self._guide = bundle.guide(watch_for) if watch_for else None
         self._state = bundle.compressor.begin(self._guide)
         self._gate = StillGate()
@@ -84,6 +83,7 @@ class Recorder:
         self._last: float | None = None
         self._shift = 0.0  # seconds by which a clock that was set back is moved forward
         self._embedding: Tensor | None = None
+        self._pair: TokenPair | None = None  # of the frame that was compressed last
         self._pictures = Pictures(journal)
         self._features: OrderedDict[float, Encoded] = OrderedDict()
         self._forgotten: list[tuple[float, float]] = []
@@ -121,7 +121,7 @@ class Recorder:
         if not frames:
             return Glance((), (), None, torch.empty(0, dtype=torch.uint8))
         pixels = self.bundle.tower.pixels([frame.image for frame in frames])
-        luma = luma_grid(pixels)
+        luma = self.bundle.tower.luma(pixels)
         ignored = self._gate.ignored
         needed = tuple(self._gate.needed(small, gap=frame.gap) for small, frame in zip(luma, frames, strict=True))
         return Glance(tuple(frames), needed, ignored, pixels[torch.tensor(needed)])
@@ -145,7 +145,7 @@ class Recorder:
     def _compressed(self, glance: Glance, encoded: Encoded | None) -> tuple[list[TokenPair], list[Tensor]]:
         """The pair and the embedding of every frame of a glance; frames not encoded repeat the last one's."""
         compressor = self.bundle.compressor
-        context = self._state.anchor
+        last = self._pair
         fresh: Iterator[tuple[TokenPair, Tensor]] = iter(())
         if encoded is not None:
             gaps = [frame.gap for frame, needed in zip(glance.frames, glance.needed, strict=True) if needed]
@@ -156,13 +156,14 @@ class Recorder:
         for needed in glance.needed:
             if needed:
                 pair, embedding = next(fresh)
-                context, self._embedding = pair.context, embedding.to(torch.float16, copy=True)
+                last, self._embedding = pair, embedding.to(torch.float16, copy=True)
                 pairs.append(pair)
             else:
-                assert context is not None  # the gate lets no first frame pass
-                pairs.append(compressor.repeated(context))
+                assert last is not None  # the gate lets no first frame pass
+                pairs.append(compressor.repeating(last))
             assert self._embedding is not None
             embeddings.append(self._embedding)
+        self._pair = last
         return pairs, embeddings
 
     def _remember(self, frame: Frame, pair: TokenPair, embedding: Tensor) -> None:
@@ -251,10 +252,7 @@ class Recorder:
         guide = self.bundle.guide(guide_text) if guide_text else None
         compressor = self.bundle.compressor
         with torch.inference_mode():
-            encoded = Encoded(*(torch.cat([getattr(frame, part) for frame in frames]) for part in PARTS))
-            gaps = [True] * len(frames)  # each frame on its own: what it shows, not what changed
-            _, pairs = compressor.run(compressor.begin(guide), encoded, gaps=gaps)
-        return pairs
+            return compressor.alone(Encoded.joined(frames), guide)
 
     def patches(self, seconds: Sequence[float]) -> Tensor | None:
         """Patch features (n, P, C) of the kept pictures nearest to these times; None where there is none."""
@@ -269,7 +267,7 @@ class Recorder:
             with torch.inference_mode():
                 found = self.bundle.tower.encode(images)
             for row, second in enumerate(new):
-                self._features[second] = Encoded(*(getattr(found, part)[row : row + 1].clone() for part in PARTS))
+                self._features[second] = found.rows(slice(row, row + 1)).own()
         frames = [self._features[second] for second in seconds if second in self._features]
         for second in seconds:
             if second in self._features:

@@ -92,9 +92,13 @@ class ServerSettings(Section):
 
 
 class ModelSettings(Section):
-    """Which bundle answers, where and in which number format."""
+    """Which model answers, where and in which number format: a bundle, or a published LLaMA-VID checkpoint.
+
+    Beside a checkpoint the bundle `scorer` scores pictures against texts, for search, evidence and alerts.
+    """
 
     name: str = Field(default="mini", min_length=1)
+    scorer: str = Field(default="mini", min_length=1)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 

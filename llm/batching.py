@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from llama_vid.llm.cache import Snapshot
-from llama_vid.llm.decoding import Spelling, circles
+from llama_vid.llm.decoding import LOOP_TOKENS, Spelling, circles
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.packed import Lane, PackedCache, Tails
 
@@ -43,6 +43,7 @@ class Request:
     ids: list[int] = field(default_factory=list)
     waiting: deque[int] = field(default_factory=deque)  # chosen, not asked for yet
     over: bool = False
+    loop: int = LOOP_TOKENS  # tokens that are a circle when they come a second time
 
     @property
     def width(self) -> int:
@@ -55,7 +56,7 @@ class Request:
             self.over = True
             return
         self.ids.append(token)
-        if circles(self.ids):
+        if circles(self.ids, self.loop):
             self.over = True
             return
         self.waiting.append(token)

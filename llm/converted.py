@@ -45,18 +45,19 @@ def converted(part: Part) -> Path:
     return prepared(cache_folder() / "language" / key, lambda folder: _convert(part, folder))
 
 
-def prepared(folder: Path, write: Callable[[Path], None]) -> Path:
+def prepared(folder: Path, write: Callable[[Path], None], check: Callable[[Path], bool] | None = None) -> Path:
     """`folder` with its files intact, filled by `write(empty folder)` if it is missing or damaged.
 
-    The new folder takes its place by one rename, so that nobody ever sees half of it. Raises BundleError if the place
-    cannot be written.
+    The new folder takes its place by one rename, so that nobody ever sees half of it. `check` says whether they are
+    (default: `intact`). Raises BundleError if the place cannot be written.
     """
-    if intact(folder):
+    whole = check or intact
+    if whole(folder):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.with_name(folder.name + ".lock")):
-            if intact(folder):  # another process made it while this one waited
+            if whole(folder):  # another process made it while this one waited
                 return folder
             fresh = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
             try:
@@ -69,7 +70,7 @@ def prepared(folder: Path, write: Callable[[Path], None]) -> Path:
                 shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:
         raise BundleError(
-            f"the converted language model cannot be written to {folder.parent}: {error.strerror or error}; "
+            f"the converted weights cannot be written to {folder.parent}: {error.strerror or error}; "
             "make room there or set XDG_CACHE_HOME to a folder that can be written"
         ) from error
     return folder

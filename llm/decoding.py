@@ -15,16 +15,16 @@ CYCLES: Final = 4
 _UNFINISHED: Final = "\N{REPLACEMENT CHARACTER}"
 
 
-def circles(ids: Sequence[int]) -> bool:
-    """Whether the last token completes a repetition."""
+def circles(ids: Sequence[int], loop: int = LOOP_TOKENS) -> bool:
+    """Whether the last token completes a repetition, of `loop` tokens anywhere before or of few four times in a row."""
     for width in range(1, CYCLE_TOKENS + 1):
         tail = list(ids[-width * CYCLES :])
         if len(tail) == width * CYCLES and tail == tail[:width] * CYCLES:
             return True
-    if len(ids) <= LOOP_TOKENS:
+    if len(ids) <= loop:
         return False
-    last = list(ids[-LOOP_TOKENS:])
-    return any(list(ids[at : at + LOOP_TOKENS]) == last for at in range(len(ids) - LOOP_TOKENS))
+    last = list(ids[-loop:])
+    return any(list(ids[at : at + loop]) == last for at in range(len(ids) - loop))
 
 
 class Spelling:

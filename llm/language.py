@@ -18,6 +18,7 @@ from llama_vid.llm.converted import converted
 from llama_vid.llm.decoder import Decoder, projected
 from llama_vid.llm.lora import merge_lora
 from llama_vid.llm.pages import PagePool
+from llama_vid.llm.preface import Preface
 from llama_vid.tokenizer.parts import Part
 
 SMOLLM2: Final = Part(
@@ -29,6 +30,8 @@ SMOLLM2: Final = Part(
 #: Configurations whose decoder is Llama's: the same layers, norms and rotary positions.
 FAMILY: Final = ("llama", "mistral", "qwen2")
 DTYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
+#: The same by torch's names, as the configuration has them.
+LONG_NAMES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
 
 
 class LanguageModel:
@@ -51,6 +54,7 @@ class LanguageModel:
         self.width = self._decoder.width
         self.context = self._decoder.context
         self.pool = PagePool(self._decoder.kv_shape, self.context, cache_tokens)
+        self.preface: Preface | None = None  # what a conversation begins with, for a model that was tuned to talk
         eos = module.config.eos_token_id
         self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)
 
@@ -170,9 +174,10 @@ def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
             fast = any(able.get(flag, False) for flag in ("amx_bf16", "avx512_bf16", "avx_ne_convert", "bf16"))
             return torch.bfloat16 if fast else torch.float32
         return torch.bfloat16
-    if name not in DTYPES:
+    known = DTYPES | LONG_NAMES
+    if name not in known:
         raise BundleError(f"unknown dtype {name!r}; use auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
+    return known[name]
 
 
 def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
+from llama_vid.llm.preface import Preface
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
 
-#: What the language model reads: the text of a time mark, or one token pair (context token, then motion token).
-Segment = str | TokenPair
+#: What the language model reads: the text of a time mark, or one token pair (context token, then motion token); for a
+#: model that was tuned to talk, what a conversation begins with.
+Segment = str | TokenPair | Preface
 
 #: The most time marks in one layout: one a minute for the hour that 7,200 frame tokens are at one frame a second.
 MARKS: Final = 60
@@ -25,12 +27,22 @@ MARKS: Final = 60
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440)
 
 
-def layout(entries: Sequence[MemoryEntry], *, zone: tzinfo | None = None, marks: int = MARKS) -> list[Segment]:
+def layout(
+    entries: Sequence[MemoryEntry],
+    *,
+    zone: tzinfo | None = None,
+    marks: int = MARKS,
+    preface: Preface | None = None,
+) -> list[Segment]:
     """Segments of `entries` (in time order): each one's pair, and before the first of each minute a time mark.
+
+    With a `preface`, that and the pairs behind it, without marks; the preface alone if its model reads no memory.
 
     `zone` is None for recordings (seconds from 0); for live cameras (UTC epoch seconds) it is the time zone whose clock
     the marks show. If one mark a minute would be more than `marks`, they stand 2, 5, 10, … minutes apart.
     """
+    if preface is not None:
+        return [preface, *(entry.pair for entry in entries if preface.memory)]
     minutes = _minutes(entries, zone)
     step = _step(minutes, marks)
     segments: list[Segment] = []
@@ -58,7 +70,7 @@ def mark_count(segments: Sequence[Segment]) -> int:
 
 def same(a: Segment, b: Segment) -> bool:
     """Whether two segments are read alike: equal text, or the very same two tokens."""
-    if isinstance(a, str) or isinstance(b, str):
+    if not (isinstance(a, TokenPair) and isinstance(b, TokenPair)):
         return a == b
     return a is b or (a.context is b.context and a.motion is b.motion)
 

@@ -13,7 +13,9 @@ from torch import Tensor
 from llama_vid.llm.cache import KVCache, Snapshot
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, layout, same
+from llama_vid.llm.preface import Preface
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.tokenizer.pair import TokenPair
 
 #: Tokens that are prefilled at once, so that a question waits no longer for its turn: 0.2 s on two CPU cores at the
 #: beginning of a memory, half a second behind an hour.
@@ -32,16 +34,18 @@ class Wanted:
     starts: Sequence[float]
 
     @classmethod
-    def of(cls, entries: Sequence[MemoryEntry], *, zone: tzinfo | None, marks: int) -> Self:
+    def of(
+        cls, entries: Sequence[MemoryEntry], *, zone: tzinfo | None, marks: int, preface: Preface | None = None
+    ) -> Self:
         """The layout of `entries`, in time order."""
-        segments = layout(entries, zone=zone, marks=marks)
+        segments = layout(entries, zone=zone, marks=marks, preface=preface)
         starts: list[float] = []
         left = iter(entries)
         for segment in segments:
-            if isinstance(segment, str):
-                starts.append(starts[-1] if starts else _NEVER)
-            else:
+            if isinstance(segment, TokenPair):
                 starts.append(next(left).start)
+            else:
+                starts.append(starts[-1] if starts else _NEVER)
         return cls(segments, starts)
 
     def newer(self, start: float) -> int:
@@ -120,6 +124,10 @@ def embedded(model: LanguageModel, segment: Segment) -> Tensor:
     """Input embeddings (n, D) of one segment."""
     if isinstance(segment, str):
         return model.embed_text(segment)
+    if isinstance(segment, Preface):
+        return model.embed([*segment.begin, *model.tokenize(segment.text)])
+    if segment.motion.dim() == 2:  # a frame in more than two tokens: evidence of a published checkpoint
+        return torch.cat((segment.context[None], segment.motion)).to(model.device, model.dtype)
     return torch.stack((segment.context, segment.motion)).to(model.device, model.dtype)
 
 

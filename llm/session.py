@@ -12,12 +12,14 @@ from torch import Tensor
 from llama_vid.errors import QuestionError
 from llama_vid.llm.batching import Answering, Batch, Request
 from llama_vid.llm.cache import Snapshot
+from llama_vid.llm.decoding import LOOP_TOKENS
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import MARKS
 from llama_vid.llm.pages import PAGE_TOKENS
-from llama_vid.llm.reading import BATCH_TOKENS, Reading, Wanted, embed_segments
+from llama_vid.llm.reading import BATCH_TOKENS, Reading, Wanted, embed_segments, embedded
 from llama_vid.memory.budget import ANSWER_TOKENS, EVIDENCE_FRAMES, MARK_TOKENS, PAIR_TOKENS, PROMPT_TOKENS
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.tokenizer.pair import TokenPair
 
 __all__ = ["BATCH_TOKENS", "RESERVE", "VideoContext", "embed_segments"]
 
@@ -137,16 +139,17 @@ class VideoContext:
         max_tokens: int,
         stop: Collection[int] = (),
         cancel: Callable[[], bool] = lambda: False,
+        loop: int = LOOP_TOKENS,
     ) -> Answering:
         """The answer to `suffix` (n, D) after the memory as it is now, greedily, in pieces of whole characters.
 
         Ends at an end token or one of `stop`, after `max_tokens` (or where the context window ends), when it repeats
-        itself, or soon after `cancel()` turns true; closing or dropping the iterator frees it. Pulling it may work for
-        other answers too, and gives "" when this one has to wait. Raises QuestionError if the suffix does not fit
-        behind the memory.
+        itself (the same `loop` tokens), or soon after `cancel()` turns true; closing or dropping the iterator frees it.
+        Pulling it may work for other answers too, and gives "" when this one has to wait. Raises QuestionError if the
+        suffix does not fit behind the memory.
         """
         room = min(max_tokens, self._room(suffix))
-        return self._batch.ask(Request(suffix, self._snapshot(), room, stop, cancel))
+        return self._batch.ask(Request(suffix, self._snapshot(), room, stop, cancel, loop=loop))
 
     def logits(self, suffix: Tensor) -> Tensor:
         """Scores (V,) in float32 of the token after `suffix` (n, D) behind the memory. Raises like `generate`."""
@@ -188,13 +191,14 @@ class VideoContext:
     def _wanted(self, entries: Sequence[MemoryEntry]) -> Wanted:
         known = self._known
         if known is None or known[0] is not entries or not isinstance(entries, tuple):  # a list may have changed
-            self._known = known = (entries, Wanted.of(entries, zone=self._zone, marks=self._marks))
+            wanted = Wanted.of(entries, zone=self._zone, marks=self._marks, preface=self._model.preface)
+            self._known = known = (entries, wanted)
         return known[1]
 
     def _tokens(self, wanted: Wanted, at: int) -> int:
         """Tokens of the segments from `at` on."""
         return sum(
-            len(self._model.tokenize(segment)) if isinstance(segment, str) else PAIR_TOKENS
+            PAIR_TOKENS if isinstance(segment, TokenPair) else len(embedded(self._model, segment))
             for segment in wanted.segments[at:]
         )
 

@@ -152,6 +152,15 @@ class Compressor(nn.Module):
         """The pair of a frame that shows just what the frame before showed, whose context token (D,) it holds."""
         return TokenPair(context, self.still_token, 0.0, held=True, cut=False)
 
+    def repeating(self, pair: TokenPair) -> TokenPair:
+        """The pair of a frame that shows just what the one before it showed, whose pair is given."""
+        return self.repeated(pair.context)
+
+    def alone(self, frames: Encoded, guide: Tensor | None = None) -> list[TokenPair]:
+        """The pairs of frames each by itself: what it shows, not what changed."""
+        _, pairs = self.run(self.begin(guide), frames, gaps=[True] * len(frames.patches))
+        return pairs
+
     def read_context(self, x: Tensor, guide: Tensor | None = None) -> Tensor:
         """Fresh context tokens (B, D) of normalised features (B, P, C)."""
         token: Tensor = self.context([x], guide)

@@ -13,7 +13,8 @@ class TokenPair:
 
     `context` (D,) is the static scene, `motion` (D,) what changed since the state. `energy` in 0…1 is how much changed
     (0 still, 1 everything); `held` says that `context` is its scene's anchor unchanged; `cut` that a new scene begins
-    here.
+    here. Of a published LLaMA-VID checkpoint `motion` is the content token, and in an evidence block (n, D) where its
+    content is more than one.
     """
 
     context: Tensor

@@ -9,7 +9,7 @@ photos were. Source: Ilharco et al., OpenCLIP; Zhai et al. 2022, LiT (locked tow
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -54,6 +54,20 @@ class Encoded:
     patches: Tensor
     embedding: Tensor
     luma: Tensor
+
+    def rows(self, rows: slice) -> Self:
+        """Some of the frames."""
+        return type(self)(*(getattr(self, part.name)[rows] for part in fields(self)))
+
+    def own(self) -> Self:
+        """The same with storage of its own: it does not keep a larger batch alive."""
+        return type(self)(*(getattr(self, part.name).clone() for part in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All frames of `parts`, at least one, which come from one tower."""
+        kind = type(parts[0])
+        return kind(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(kind)))
 
 
 class ImageTower(nn.Module):
@@ -126,6 +140,10 @@ class ImageTower(nn.Module):
         for row, image in enumerate(images):
             out[row] = torch.from_numpy(squash(image, self.size)).permute(2, 0, 1)
         return out
+
+    def luma(self, pixels: Tensor) -> Tensor:
+        """The small luma pictures (B, 52, 52) of frames as `pixels` gives them."""
+        return luma_grid(pixels)
 
     def encode(self, images: Sequence[Image8]) -> Encoded:
         """Patch features and embeddings of RGB frames (H, W, 3)."""

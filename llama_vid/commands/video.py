@@ -52,7 +52,7 @@ def clean_text(text: str, what: str) -> str:
     return text
 
 
-def open_film(video: str, model: str, device: str) -> Film:
+def open_film(video: str, model: str, device: str, question: str | None = None) -> Film:
     """The video, taken in whole by the named model, with a progress bar; its warnings go to the log."""
     check_video(video)
     fetch_missing(model)
@@ -61,7 +61,7 @@ def open_film(video: str, model: str, device: str) -> Film:
 
         loaded = LLaMAVID.from_pretrained(model, device=device)
     with watching("Watching") as progress:
-        film = loaded.open(video, progress=progress)
+        film = loaded.open(video, progress=progress, question=question)
     for warning in film.warnings:
         logger.warning("%s", warning)
     return film
@@ -76,7 +76,7 @@ def ask(
 ) -> None:
     """Answer a question about a whole video."""
     question = clean_text(question, "question")
-    film = open_film(video, model, device)
+    film = open_film(video, model, device, question)
     if as_json:
         write_json(film.ask(question))
         return
