@@ -76,8 +76,8 @@ async def test_answers_know_nothing_of_it(model: LLaMAVID, journal: Journal, str
     async with model.watch(Reel(street, ends=False), name="front") as session, asyncio.timeout(90):
         await session.wait_watched(19.5)
         watching = session._watching
-        before = await asked(session, "What has happened so far?")
-        assert any(item.start < BEGIN + 10 for item in before.evidence)
+        before = await asked(session, "Is there a bicycle?")
+        assert any(seconds < BEGIN + 10 for seconds in before.timestamps)
         assert watching.context.length > 0
         anchor = watching.entries[0].pair
 
@@ -87,12 +87,10 @@ async def test_answers_know_nothing_of_it(model: LLaMAVID, journal: Journal, str
         assert all(entry.start >= BEGIN + 10 for entry in entries)
         assert all(entry.pair.context is not anchor.context for entry in entries)
         assert watching.context.length == 0
-        after = await asked(session, "What has happened so far?")
-        for item in after.evidence:
-            assert item.start >= BEGIN + 10
-        for question in ("Is there a bicycle?", "What happened in the first five seconds?"):
+        for question in ("Is there a bicycle?", "What has happened so far?"):
             answer = await asked(session, question)
             assert all(seconds >= BEGIN + 10 for seconds in answer.timestamps), question
+            assert all(item.start >= BEGIN + 10 for item in answer.evidence), question
         assert all(span.start >= BEGIN + 10 for span in await session.timeline())
         jpeg = await session.snapshot(BEGIN + 3)
         assert jpeg is not None

@@ -107,6 +107,7 @@ def test_cameras_are_described_without_secrets(server: RunningServer) -> None:
         "publishing": False,
         "fps": 1.0,
         "watch_for": None,
+        "masked": False,
         "watched_s": 20.0,
         "frames": 20,
         "dropped": 1,
