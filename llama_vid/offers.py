@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
 
@@ -12,7 +12,7 @@ SDP: Final = "application/sdp"
 #: An offer of one camera has some 6 kB with all its candidates.
 MAX_OFFER_BYTES: Final = 65_536
 #: What OpenAPI says of an answer.
-ANSWER: Final = {201: {"content": {SDP: {"schema": {"type": "string"}}}}}
+ANSWER: Final[dict[int | str, dict[str, Any]]] = {201: {"content": {SDP: {"schema": {"type": "string"}}}}}
 
 
 async def read_offer(request: Request) -> str:

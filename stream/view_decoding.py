@@ -9,7 +9,8 @@ from av import CodecContext, Packet, VideoFrame
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from llama_vid.stream.view import Coding, Part
+from llama_vid.stream.view import Coding
+from llama_vid.stream.view_queues import Part
 
 
 def coding_of(stream: VideoStream) -> Coding:

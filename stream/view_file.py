@@ -80,9 +80,9 @@ class _Film:
             self._container.seek(self._first + round(at / self._unit), stream=self._stream)
         self._packets = self._container.demux(self._stream)
 
-    def read(self) -> list[tuple[Packet, float]]:
+    def read(self) -> list[tuple[Packet[VideoStream], float]]:
         """The next packets with their seconds from the film's beginning; nothing once it is over."""
-        found: list[tuple[Packet, float]] = []
+        found: list[tuple[Packet[VideoStream], float]] = []
         for packet in self._packets:
             stamp = packet.dts if packet.dts is not None else packet.pts
             if packet.size == 0 or stamp is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import Any
 
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import Packet, VideoFrame
 
-from llama_vid.stream.view import TIME_BASE, View, ViewEnded
+from llama_vid.stream.view import TIME_BASE, View
+from llama_vid.stream.view_queues import ViewEnded
 
 
 class _ViewTrack(MediaStreamTrack):
@@ -32,7 +34,7 @@ class PacketTrack(_ViewTrack):
         super().__init__()
         self._packets = self._place.enter_context(view.packets())
 
-    async def recv(self) -> Packet:
+    async def recv(self) -> Packet[Any]:
         """The next packet. Raises MediaStreamError at the end."""
         try:
             part = await self._packets.next()

@@ -13,7 +13,8 @@ import pytest
 
 from llama_vid.stream.live import LiveSource
 from llama_vid.stream.pacing import FileCamera
-from llama_vid.stream.view import WAITING, Coding, Packets, Part, View, ViewEnded
+from llama_vid.stream.view import Coding, View
+from llama_vid.stream.view_queues import WAITING, Packets, Part, ViewEnded
 from tests.peers.rtsp import RtspCamera, missing
 from tests.peers.video import make_video, painted_seconds
 
