@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from llama_vid.access import OPEN, Access
+from llama_vid.api_schema import allowed_methods
 from llama_vid.errors import LlamaVidError, ProtocolError
 
 #: HTTP statuses of errors that are not simply 400.
@@ -24,8 +25,8 @@ STATUSES = {
     "camera_exists": 409,
     "not_publishable": 409,
     "too_many_cameras": 409,
-    "too_slow": 408,
     "not_acceptable": 406,
+    "too_slow": 408,
     "too_big": 413,
     "unsupported_media_type": 415,
     "host_not_allowed": 421,
@@ -35,9 +36,9 @@ STATUSES = {
     "not_ready": 503,
     "not_forgotten": 503,
     "shutdown": 503,
-    "unavailable": 503,
     "not_live": 503,
     "too_many_viewers": 503,
+    "unavailable": 503,
 }
 
 
@@ -46,6 +47,7 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(LlamaVidError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_fields)
     app.add_exception_handler(HTTPException, _refuse_http)
+    app.add_exception_handler(Exception, _refuse_unexpected)
 
 
 def refusal(problem: LlamaVidError) -> JSONResponse:
@@ -81,8 +83,15 @@ async def _refuse_fields(_: Request, problem: Exception) -> JSONResponse:
     return _error(422, "invalid_request", f"{param or 'body'}: {first['msg']}", param)
 
 
-async def _refuse_http(_: Request, problem: Exception) -> JSONResponse:
+async def _refuse_http(request: Request, problem: Exception) -> JSONResponse:
     assert isinstance(problem, HTTPException)
     answer = _error(problem.status_code, "http_error", str(problem.detail))
     answer.headers.update(problem.headers or {})
+    if problem.status_code == 405 and (allowed := allowed_methods(request.app, request.url.path)):
+        answer.headers["Allow"] = ", ".join(allowed)
     return answer
+
+
+async def _refuse_unexpected(_: Request, _problem: Exception) -> JSONResponse:
+    """What nobody foresaw; Starlette raises it again after the answer, so that it is in the log."""
+    return _error(500, "internal", "The server failed; its log says why.")

@@ -41,6 +41,7 @@ from llama_vid.clients.outbox import PATIENCE_S
 from llama_vid.clients.websocket import serve_client
 from llama_vid.config import check_bind
 from llama_vid.config_watch import POLL_S, file_stamp, watch_config
+from llama_vid.connections import make_room
 from llama_vid.errors import LlamaVidError
 from llama_vid.guard import Guard
 from llama_vid.history import History
@@ -51,8 +52,8 @@ from llama_vid.model_loading import ModelLoading, bundle_loader, token_maker
 from llama_vid.refusals import add_refusals
 from llama_vid.request_ids import RequestIds
 from llama_vid.settings import Config, ServerSettings
-
 from llama_vid.webrtc_desk import WebrtcDesk
+
 if TYPE_CHECKING:
     from llama_vid.memory.journal import Journal
 
@@ -66,8 +67,8 @@ ROUTES = (
     routes_openai,
     routes_page,
     routes_search,
-    routes_whip,
     routes_whep,
+    routes_whip,
 )
 
 __all__ = ["create_app", "make_server", "open_journal", "open_port", "serve"]
@@ -94,8 +95,8 @@ def create_app(
     alerts = AlertDesk(journal)
     announcements = Announcements.of(config)
     access = AccessDesk(config.server.tokens_file, config.server.limits)
-
     webrtc = WebrtcDesk(config.webrtc)
+
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with (
@@ -208,6 +209,7 @@ def serve(
         )
 
     check_bind(config.server)
+    make_room(config.server.limits)
     with contextlib.closing(open_port(config.server)) as port, contextlib.closing(open_journal(config)) as journal:
         server = make_server(
             config, load_model, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up
@@ -237,7 +239,8 @@ def open_journal(config: Config) -> Journal:
 def open_port(settings: ServerSettings) -> socket.socket:
     """The listening socket (port 0: any free one). Raises LlamaVidError when the port cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    port = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off for sockets that say they are TCP alone: without, a small answer waits 40 ms.
+    port = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         port.bind((settings.host, settings.port))
