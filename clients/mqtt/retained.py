@@ -118,15 +118,16 @@ class Retained:
         await self._put(topics.paused_state(name), ON if card.paused else OFF)
         await self._put(topics.summary_state(name), short(card.summary))
         await self._put(topics.summary(name), dump({"text": card.summary}))
-        rules = self._rules.setdefault(name, set())
-        for rule in rules - set(card.rules):
-            await self._clear(topics.alert_state(name, rule), topics.alert_attributes(name, rule))
+        gone = self._rules.get(name, set()) - set(card.rules)
         if card.rules:
             latest = {event.rule: event for event in await asyncio.to_thread(self._alerts.latest, name)}
             for rule in card.rules:
                 await self._alert(name, rule, latest.get(rule))
-        self._rules[name] = set(card.rules)
+        self._rules[name] = set(card.rules) | gone
         await self._discover(card)
+        for rule in gone:  # when Home Assistant does not read them any more
+            await self._clear(topics.alert_state(name, rule), topics.alert_attributes(name, rule))
+        self._rules[name] -= gone
 
     async def _alert(self, name: str, rule: str, event: AlertEvent | None) -> None:
         known: dict[str, Any] = {} if event is None else attributes(event)

@@ -10,12 +10,13 @@ ids; `devices` with the devices' names; `call DOMAIN SERVICE ENTITY` with nothin
 import asyncio
 import json
 import sys
+from pathlib import Path
 from types import MappingProxyType
 
 from homeassistant import bootstrap, loader
 from homeassistant.auth import auth_manager_from_config
 from homeassistant.components.mqtt.const import CONFIG_ENTRY_MINOR_VERSION, CONFIG_ENTRY_VERSION
-from homeassistant.config_entries import ConfigEntries, ConfigEntry
+from homeassistant.config_entries import ConfigEntries, ConfigEntry, ConfigEntryState
 from homeassistant.const import __version__
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry
@@ -24,6 +25,7 @@ from homeassistant.setup import async_setup_component
 
 async def begin(folder: str, broker: int, web: int) -> HomeAssistant:
     """The core with the MQTT integration, as its own start does it, without all that a house has besides."""
+    (Path(folder) / "configuration.yaml").touch()
     hass = HomeAssistant(folder)
     loader.async_setup(hass)
     hass.config.skip_pip = True
@@ -47,6 +49,7 @@ async def begin(folder: str, broker: int, web: int) -> HomeAssistant:
         version=CONFIG_ENTRY_VERSION,
     )
     await hass.config_entries.async_add(entry)
+    assert entry.state is ConfigEntryState.LOADED, entry.state
     await hass.async_start()
     return hass
 

@@ -29,7 +29,7 @@ from tests.peers.rtsp import free_port
 PYTHON = os.environ.get("LLAMA_VID_HOME_ASSISTANT", "")
 CARD = CameraCard("front-2", "live", ("package", "Päckchen an der Tür", "night visit"), summary="A quiet street.")
 #: Seconds for Home Assistant to start, and to follow.
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 
 pytestmark = [
     pytest.mark.peer,
