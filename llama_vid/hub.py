@@ -48,8 +48,8 @@ def fetched(name: str) -> str:
         why = "the hub cannot be reached, and there is no copy of it here"
     except HfHubHTTPError as problem:
         status = problem.response.status_code
-        why = {401: "there is no such model, or it is private", 404: "there is no such model"}.get(status)
-        why = why or f"the hub answered with status {status}"
+        known = {401: "there is no such model, or it is private", 404: "there is no such model"}
+        why = known.get(status, f"the hub answered with status {status}")
     except (HFValidationError, httpx.HTTPError, OSError) as problem:
         why = f"the hub cannot be reached ({type(problem).__name__})"
     raise BundleError(

@@ -39,7 +39,7 @@ def llama_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _convert(path: Path, data: bytes, folder: Path) -> None:
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from transformers.tokenization_utils_base import generate_merges
     from transformers.utils import sentencepiece_model_pb2_new as messages
 

@@ -14,13 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llama_vid import LLaMAVID, published_plan, published_weights
+from llama_vid import published_layout as layout
 from llama_vid.errors import BundleError
 from llama_vid.hub import fetched, hub_id
 from llama_vid.published import load_published
 from llama_vid.published_config import PublishedConfig, is_published
 from llama_vid.published_parts import Filling
 from llama_vid.published_plan import fitting_context, plan
-from llama_vid.tokenizer.llamavid_compressor import GuidedCompressor, GuidedEncoded
+from llama_vid.tokenizer.llamavid_compressor import FrameTokens, GuidedCompressor, GuidedEncoded
+from llama_vid.tokenizer.llamavid_qformer import QFormerShape
+from llama_vid.tokenizer.llamavid_vision import EvaTower, VisionShape
 from tests.model import published_reference as reference
 from tests.model.published_tiny import EYES, SIDE, tiny_weights, write_checkpoint
 
@@ -53,6 +56,45 @@ def test_every_key_is_used_or_listed_as_dropped(tmp_path: Path, weights: Weights
     assert values
     assert used | values | dropped == set(weights)
     assert not dropped & used
+
+
+def test_full_size_modules_have_the_published_shapes() -> None:
+    """What `published_layout.py` lists, against transformers' classes at the size of the 7B checkpoint (no memory)."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.device("meta"):
+        modules = {
+            layout.TOWER: EvaTower(VisionShape()),
+            layout.TOKENS: FrameTokens(QFormerShape(), 4096, 1),
+            layout.LANGUAGE: LlamaForCausalLM(LlamaConfig()),
+        }
+    keys = {
+        layout.TOWER: dict(layout.vision_keys(39)),
+        layout.TOKENS: dict(layout.token_keys(12)),
+        layout.LANGUAGE: dict(layout.language_keys(32)),
+    }
+    shapes: dict[str, list[int]] = {}
+    total = 0
+    for part, module in modules.items():
+        ours = dict(module.named_parameters())
+        assert set(ours) == set(keys[part].values())
+        shapes |= {key: list(ours[name].shape) for key, name in keys[part].items()}
+        total += sum(value.numel() for value in ours.values())
+    bert = "model.vlm_att_encoder.bert."
+    assert total == pytest.approx(7.94e9, rel=1e-3)
+    assert shapes["model.embed_tokens.weight"] == shapes["lm_head.weight"] == [32000, 4096]
+    assert shapes["model.layers.31.mlp.down_proj.weight"] == [4096, 11008]
+    assert shapes["model.mm_projector.0.weight"] == [4096, 1408]
+    assert shapes["model.vlm_att_query"] == [1, 32, 768]
+    assert shapes["model.vlm_att_projector.weight"] == [1408, 768]
+    assert shapes["model.vlm_att_val_projector.weight"] == [4096, 1408]
+    assert shapes[f"{bert}embeddings.word_embeddings.weight"] == [30523, 768]
+    assert shapes[f"{bert}encoder.layer.10.crossattention.self.key.weight"] == [768, 1408]
+    assert f"{bert}encoder.layer.11.crossattention.self.key.weight" not in shapes
+    assert shapes[f"{EYES}pos_embed"] == [1, 257, 1408]
+    assert shapes[f"{EYES}patch_embed.proj.weight"] == [1408, 3, 14, 14]
+    assert shapes[f"{EYES}blocks.38.mlp.fc1.weight"] == [6144, 1408]
+    assert shapes[f"{EYES}blocks.38.attn.q_bias"] == [4224], "joined with the values' part"
 
 
 def test_unexpected_missing_and_misshapen_weights_are_named(
