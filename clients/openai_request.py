@@ -44,7 +44,7 @@ def _content(value: Any) -> Any:
     """A message's content as it may be: text, parts of text, or nothing."""
     if isinstance(value, list):
         for part in value:
-            kind = part.get("type") if isinstance(part, dict) else None
+            kind = str(part.get("type")) if isinstance(part, dict) else ""
             if kind in _MEDIA:
                 raise PydanticCustomError(
                     "unsupported_content",

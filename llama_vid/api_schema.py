@@ -7,6 +7,7 @@ true (docs/tools.md).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
@@ -36,7 +37,22 @@ WITH_BODY: Final = {"400": "The body cannot be taken.", "413": "The body is too 
 #: Errors of addresses that name a camera.
 WITH_CAMERA: Final = {"404": "There is no such camera, or it has no such thing."}
 #: Errors of addresses with parameters.
-WITH_PARAMETERS: Final = {"400": "The parameters do not fit together.", "422": "A parameter or field is wrong."}
+WITH_PARAMETERS: Final = {"422": "A parameter or field is wrong."}
+#: Errors of addresses with several.
+WITH_QUERY: Final = {"400": "The parameters do not fit together."}
+#: Errors of WebRTC's addresses.
+WITH_WEBRTC: Final = {
+    "406": "Nothing of what is offered can be sent or taken.",
+    "409": "The camera cannot do this: it is not one to publish to, or not one to play.",
+    "415": "The body is not application/sdp.",
+    "503": "Not now: the model loads, or there are too many viewers; see Retry-After.",
+}
+#: Errors of single addresses.
+OTHERS: Final = {
+    ("post", "/api/cameras"): {"409": "There is a camera of this name, or there are too many."},
+    ("post", "/api/cameras/{camera_id}/alerts/try"): {"503": "The model is not ready; see Retry-After."},
+    ("get", "/api/cameras/{camera_id}/search"): {"503": "The camera is not ready to be asked; see Retry-After."},
+}
 #: What path parameters look like. Others are not refused as wrong: there is just nothing of that name.
 PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "camera_id": {"pattern": f"^{CAMERA_ID.pattern}$", "examples": ["front"]},
@@ -95,6 +111,16 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """The methods that are described of a path, sorted. (Starlette tells those of the first route that fits alone.)"""
+    found: set[str] = set()
+    for template, item in app.openapi()["paths"].items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
+        if re.fullmatch(pattern, path):
+            found.update(method.upper() for method in METHODS if method in item)
+    return sorted(found)
+
+
 def _operations(tree: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in tree["paths"].items():
         for method in METHODS:
@@ -114,10 +140,16 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     # While sign-in is off, on loopback, nothing is wanted: `{}`.
     operation["security"] = [] if need.public else [{"token": [need.scope] if need.scope else []}, {}]
     found = ALWAYS | ({} if need.public else SIGNED_IN)
-    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())) or "requestBody" in operation:
-        found |= {} if openai else WITH_PARAMETERS
+    places = {parameter["in"] for parameter in operation.get("parameters", ())}
+    if not openai and (places or "requestBody" in operation):
+        found |= WITH_PARAMETERS
+    if "query" in places:
+        found |= WITH_QUERY
     if "requestBody" in operation:
         found |= WITH_BODY
+    if path.startswith(("/whip/", "/whep/")):
+        found |= WITH_WEBRTC
+    found |= OTHERS.get((method, path), {})
     if "{camera_id}" in path:
         found |= WITH_CAMERA
     for status in [*found, *(status for status in responses if status[0] in "45" and status not in found)]:

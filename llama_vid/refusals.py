@@ -93,5 +93,10 @@ async def _refuse_http(request: Request, problem: Exception) -> JSONResponse:
 
 
 async def _refuse_unexpected(_: Request, _problem: Exception) -> JSONResponse:
-    """What nobody foresaw; Starlette raises it again after the answer, so that it is in the log."""
-    return _error(500, "internal", "The server failed; its log says why.")
+    """What nobody foresaw; Starlette raises it again after the answer, so that it is in the log.
+
+    The port then ends the connection, which the client should know.
+    """
+    answer = _error(500, "internal", "The server failed; its log says why.")
+    answer.headers["Connection"] = "close"
+    return answer

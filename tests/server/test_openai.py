@@ -143,6 +143,8 @@ def test_earlier_questions_are_handed_on(client: openai.OpenAI, server: RunningS
         ({"messages": [{"role": "system", "content": "hi"}]}, "messages", "invalid_value", "last message"),
         ({"messages": [{"role": "tool", "content": "4"}]}, "messages[0].role", "invalid_value", "user"),
         ({"messages": [{"role": "user", "content": 4}]}, "messages[0].content", "invalid_value", "text"),
+        ({"messages": say([{"type": ["text"], "text": "hi"}])}, "messages[0].content", "invalid_value", "text part"),
+        ({"messages": say(["hi"])}, "messages[0].content", "invalid_value", "text part"),
         ({"messages": [{"content": "hi"}]}, "messages[0].role", "missing_required_parameter", "required"),
         ({"stream": "maybe"}, "stream", "invalid_value", "boolean"),
     ],
