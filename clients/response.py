@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from llama_vid.clients.closing import MESSAGE, SHUTDOWN
-from llama_vid.clients.live import AskableCamera, frame_url
+from llama_vid.clients.live import AskableCamera, CameraDirectory, frame_url
 from llama_vid.clients.protocol import (
     CameraAnswer,
     Evidence,
@@ -20,13 +20,15 @@ from llama_vid.clients.protocol import (
     TextDelta,
     Usage,
 )
-from llama_vid.errors import LlamaVidError
+from llama_vid.errors import LlamaVidError, ProtocolError
 from llama_vid.llm.answer import Answer, AnswerPiece
 
 logger = logging.getLogger(__name__)
 
 #: Cameras of one question that are asked at the same time: what one batch of the model decodes together.
 AT_ONCE = 8
+#: Why a camera cannot be asked just now.
+NOT_NOW = frozenset({"not_ready", "camera_failed"})
 
 
 class Unaskable:
@@ -41,6 +43,26 @@ class Unaskable:
         """Raises the problem."""
         raise self._problem
         yield  # makes this a generator
+
+
+def askable_cameras(directory: CameraDirectory, names: Sequence[str]) -> list[tuple[str, AskableCamera]]:
+    """The cameras by name. Of several, those that cannot be asked now say so in their part of the answer.
+
+    Raises ProtocolError for one that there is not, and where none can be asked.
+    """
+    found: list[tuple[str, AskableCamera]] = []
+    problems: list[ProtocolError] = []
+    for name in names:
+        try:
+            found.append((name, directory.askable(name)))
+        except ProtocolError as problem:
+            if problem.code not in NOT_NOW:
+                raise
+            problems.append(problem)
+            found.append((name, Unaskable(problem)))
+    if len(problems) == len(found):
+        raise problems[0]
+    return found
 
 
 @dataclass(slots=True, eq=False)

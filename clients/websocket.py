@@ -12,7 +12,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from llama_vid.clients.closing import Closing
-from llama_vid.clients.live import AlertFeed, AskableCamera, CameraDirectory, CaptionFeed, frame_url
+from llama_vid.clients.live import AlertFeed, CameraDirectory, CaptionFeed, frame_url
 from llama_vid.clients.outbox import PATIENCE_S, Outbox, Overloaded, drain
 from llama_vid.clients.protocol import (
     CLOSE_INTERNAL,
@@ -35,7 +35,7 @@ from llama_vid.clients.protocol import (
     read_client_message,
 )
 from llama_vid.clients.question import clean_question
-from llama_vid.clients.response import Response, Unaskable
+from llama_vid.clients.response import Response, askable_cameras
 from llama_vid.errors import ProtocolError
 from llama_vid.llm.speech.words import CaptionEvent
 from llama_vid.memory.alerts import AlertChange
@@ -44,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 #: Questions that one client may have open at once: what one batch of the model decodes together.
 MAX_RESPONSES = 8
-#: Why a camera cannot be asked just now.
-NOT_NOW = frozenset({"not_ready", "camera_failed"})
 
 #: What a client may send over time, and at once: people send a message a minute, programs some a second. Whoever sends
 #: faster is read more slowly, so that neither its messages nor their parsing take the server from the others.
@@ -216,7 +214,7 @@ class Connection:
     def _create(self, message: ResponseCreate, group: asyncio.TaskGroup) -> None:
         self._closing.check()
         question = clean_question(message.question)
-        cameras = self._askable(self._named(message))
+        cameras = askable_cameras(self._cameras, self._named(message))
         if len(self._running) >= MAX_RESPONSES:
             raise ProtocolError(
                 f"{MAX_RESPONSES} questions are open already; wait for one to end, or cancel one.",
@@ -232,25 +230,6 @@ class Connection:
         self._running[response.response_id] = (response, task)
         # Said in the callback, since a task that is cancelled before its first step never runs any of its own code.
         task.add_done_callback(lambda _: self._finish(response))
-
-    def _askable(self, names: list[str]) -> list[tuple[str, AskableCamera]]:
-        """The cameras by name. Of several, those that cannot be asked now say so in their part of the answer.
-
-        Raises ProtocolError for one that there is not, and where none can be asked.
-        """
-        found: list[tuple[str, AskableCamera]] = []
-        problems: list[ProtocolError] = []
-        for name in names:
-            try:
-                found.append((name, self._cameras.askable(name)))
-            except ProtocolError as problem:
-                if problem.code not in NOT_NOW:
-                    raise
-                problems.append(problem)
-                found.append((name, Unaskable(problem)))
-        if len(problems) == len(found):
-            raise problems[0]
-        return found
 
     def _named(self, message: ResponseCreate) -> list[str]:
         if message.camera is not None:

@@ -24,6 +24,7 @@ from llama_vid.clients.openai_answer import (
 )
 from llama_vid.clients.openai_chat import Chat, ClientGone, EventStream, OpenChats, event, unless_gone
 from llama_vid.clients.openai_request import ALL, PREFIX, ChatRequest, asked, named_cameras
+from llama_vid.clients.response import askable_cameras
 from llama_vid.openai_refusals import OpenAIRoute, refuse, status_of
 from llama_vid.routes_cameras import desk_of
 
@@ -94,7 +95,7 @@ class _Turn:
         self._desk = desk_of(request)
         self._asked = asked(body.messages)
         self._names = named_cameras(body.model, _names(request))
-        self.chat = Chat(body.model, self._asked, [(name, self._desk.askable(name)) for name in self._names])
+        self.chat = Chat(body.model, self._asked, askable_cameras(self._desk, self._names))
         self.chats: OpenChats = request.app.state.chats
         self._text = self.chat.text()
 
