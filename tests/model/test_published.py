@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from llama_vid import LLaMAVID
+from llama_vid.film import Film
 from llama_vid.llm import guided
 from llama_vid.llm.decoding import circles
+from llama_vid.llm.preface import Preface
 from llama_vid.published import PublishedBundle, identity, load_published
 from llama_vid.recorder import Recorder
 from llama_vid.stream.file import FileSource
@@ -97,6 +100,13 @@ def pictures(count: int) -> list[np.ndarray]:
 
 def frames(count: int) -> list[Frame]:
     return [Frame(float(second), image) for second, image in enumerate(pictures(count))]
+
+
+def kept(film: Film, index: int) -> np.ndarray:
+    """The picture kept of an entry, as it is read again."""
+    data = film.frame(film.entries[index].start)
+    assert data is not None
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
 def test_licence_and_memory_are_said_before_loading(tiny: Tiny) -> None:
@@ -191,13 +201,8 @@ def test_another_question_gets_its_frames_read_again(tiny: Tiny, counting_video:
     film = model.open(counting_video, question=QUESTION)
     other = "Where is the tent?"
     images = [frame.image for frame in FileSource(str(counting_video))]
-    z = model.responder.find.scores(film.entries, "tent")
-    best = sorted(z.topk(8).indices.tolist())
-    seen = []
-    for index in best:
-        data = film.frame(film.entries[index].start)
-        assert data is not None
-        seen.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    best = sorted(model.responder.find.scores(film.entries, "the tent").topk(8).indices.tolist())
+    seen = [kept(film, index) for index in best]
     memory = torch.cat([tiny.tokens(images, QUESTION).flatten(0, 1), tiny.tokens(seen, other).flatten(0, 1)])
     assert film.ask(other).answer == tiny.answer(memory, other)
 
@@ -207,11 +212,7 @@ def test_a_named_time_is_answered_from_its_frames_alone(tiny: Tiny, counting_vid
     question = "What is seen in the first 4 seconds?"
     film = model.open(counting_video, question=question)
     images = [frame.image for frame in FileSource(str(counting_video))][:4]
-    again = []
-    for second in range(4):
-        data = film.frame(float(second))
-        assert data is not None
-        again.append(np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
+    again = [kept(film, index) for index in range(4)]
     memory = torch.cat([tiny.tokens(images, question).flatten(0, 1), tiny.tokens(again, question).flatten(0, 1)])
     answer = film.ask(question)
     assert answer.answer == tiny.answer(memory, question)
@@ -229,6 +230,28 @@ def test_times_are_computed_and_all_else_works_as_ever(tiny: Tiny, counting_vide
     assert all(span.caption for span in spans)
     assert film.search("a red car")
     assert model.bundle.scorer.score(model.bundle.scorer.query("a dog"), film.entries[0].embedding[None]).isfinite()
+
+
+def test_a_checkpoint_for_photos_reads_only_what_matches(tiny: Tiny, counting_video: Path) -> None:
+    compressor, language = tiny.bundle.compressor, copy.copy(tiny.bundle.language)
+    assert isinstance(compressor, GuidedCompressor)
+    tokens = copy.copy(compressor.tokens)
+    tokens.grid = 0  # no pooling: every patch is a token
+    photos = GuidedCompressor(tokens, patches=SIDE * SIDE + 1, channels=WIDTH)
+    language.preface = Preface(begin=(1,), memory=False)
+    bundle = replace(tiny.bundle, compressor=photos, language=language)
+    assert bundle.evidence_frames == 8
+    language.context = 4 * 17 + bundle._prompt + 256  # room for four pictures beside question and answer
+    assert bundle.evidence_frames == 4
+    assert bundle.budget().frames_tokens > 7000, "a memory that is not read is bounded as usual"
+    model = LLaMAVID(bundle)
+    film = model.open(counting_video, question=QUESTION)
+    best = sorted(model.responder.find.scores(film.entries, "the man").topk(4).indices.tolist())
+    pixels = torch.stack([torch.from_numpy(padded(kept(film, n), 14 * SIDE)).permute(2, 0, 1) for n in best])
+    seen = reference.features(tiny.weights, pixels)
+    evidence = reference.frame_tokens(tiny.weights, seen, text_ids(QUESTION), None)
+    assert evidence.shape[1] == 17
+    assert film.ask(QUESTION).answer == tiny.answer(evidence.flatten(0, 1), QUESTION)
 
 
 def test_many_cameras_share_one_forward(tiny: Tiny) -> None:
