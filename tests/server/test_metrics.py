@@ -65,7 +65,7 @@ def test_what_is_counted(server: RunningServer) -> None:
 
 def test_no_secret_and_no_address(server: RunningServer) -> None:
     text = server.http.get("/metrics").text
-    for secret in ("hunter22", "user", "rtsp", "127.0.0.1", ":9"):
+    for secret in ("hunter22", "user:", "rtsp", "127.0.0.1", ":9"):
         assert secret not in text, secret
 
 
