@@ -2,9 +2,10 @@
 # make demo    a sample video as a live camera, one question, its answer; DEMO_EXIT=1 leaves after the answer
 # make test    all tests                     make check   ruff, mypy --strict, import-linter
 # make bench   the README's figures          make train   the bundle, from the recipes (RECIPE=… for one)
-# make format  ruff's formatter              make clean   removes what the others made, data excepted
+# make format  ruff's formatter              make screenshots  the pictures of the page in docs/images (STATE="wall phone")
+# make clean   removes what the others made, data excepted
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench train clean
+.PHONY: help setup demo test check format bench train screenshots clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -34,6 +35,9 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/llama-vid bench all $(ARGS)
+
+screenshots: $(READY)
+	@$(BIN)/python -m tests.screenshots $(STATE)
 
 train: $(READY)
 	@$(BIN)/llama-vid train $(or $(RECIPE),all) $(ARGS)

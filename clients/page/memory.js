@@ -62,13 +62,16 @@ export class Memory {
 
   async remove() {
     const { camera } = this.state;
-    this.leave(null); // or its next picture would be asked for when it is no more
+    this.state.leaving.add(camera);
+    this.leave(null);
     try {
       await this.api.send("DELETE", cameraPath(camera));
-      this.removed();
+      await this.removed();
     } catch (problem) {
       this.leave(camera);
       byId("remove-problem").textContent = problem.message;
+    } finally {
+      this.state.leaving.delete(camera);
     }
   }
 }

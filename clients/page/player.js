@@ -1,6 +1,6 @@
 // A camera's live video over WebRTC: WHEP, with all ICE candidates in the offer. Where it cannot be had, JPEGs go on.
 
-import { gathered, sdpOf } from "/page/webrtc.js";
+import { connection, gathered, sdpOf } from "/page/webrtc.js";
 
 const FIRST_FRAME_MS = 8000; // a camera without a key frame for so long is shown as snapshots
 const RETRY_MS = 30000;
@@ -13,7 +13,7 @@ export class Player {
     this.shown = shown;
     this.camera = null;
     this.hopeless = new Set(); // cameras that cannot be played so: not found, no codec
-    video.addEventListener("playing", () => { if (this.peer) this.shown(true); });
+    video.addEventListener("loadeddata", () => this.begin());
     addEventListener("pagehide", () => this.stop());
   }
 
@@ -24,24 +24,34 @@ export class Player {
   async start(camera) {
     if (camera === this.camera || !this.possible || this.hopeless.has(camera)) return;
     this.stop(camera);
-    const peer = new RTCPeerConnection();
-    this.peer = peer;
+    const address = `/whep/${encodeURIComponent(camera)}`;
+    let peer = null;
     try {
+      peer = await connection(address);
+      if (camera !== this.camera) { peer.close(); return; }
+      this.peer = peer;
       peer.addTransceiver("video", { direction: "recvonly" });
       peer.ontrack = (event) => { this.video.srcObject = new MediaStream([event.track]); };
       peer.onconnectionstatechange = () => { if (peer === this.peer && peer.connectionState === "failed") this.again(RETRY_MS); };
       await peer.setLocalDescription();
       await gathered(peer);
       if (peer !== this.peer) return;
-      const answer = await sdpOf(`/whep/${encodeURIComponent(camera)}`, peer);
+      const answer = await sdpOf(address, peer);
       if (peer !== this.peer) { this.leave(answer.headers.get("Location")); return; }
       if (!answer.ok) { this.refused(answer); return; }
       this.session = answer.headers.get("Location");
       await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
       this.timer = setTimeout(() => { if (peer === this.peer && this.video.readyState < 2) this.again(RETRY_MS); }, FIRST_FRAME_MS);
     } catch {
-      if (peer === this.peer) this.again(RETRY_MS);
+      if (camera === this.camera && peer === this.peer) this.again(RETRY_MS);
     }
+  }
+
+  // The first frame is there. Browsers start no video by themselves that is not shown yet.
+  async begin() {
+    if (!this.peer) return;
+    this.shown(true);
+    await this.video.play().catch(() => {}); // was stopped in the meantime
   }
 
   refused(answer) {

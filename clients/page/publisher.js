@@ -1,7 +1,7 @@
 // This computer's webcam or screen as a camera: WHIP (RFC 9725), all ICE candidates in the offer.
 
 import { cameraPath } from "/page/api.js";
-import { gathered, sdpOf } from "/page/webrtc.js";
+import { connection, gathered, sdpOf } from "/page/webrtc.js";
 
 const OPENING_MS = 250; // how often to ask whether a camera that was added is open
 const OPENING_TRIES = 80;
@@ -44,12 +44,13 @@ export class Publisher {
       this.change(true, "Connecting…");
       this.camera = await this.place();
       await this.opened(this.camera);
-      const peer = new RTCPeerConnection();
+      const address = `/whip/${encodeURIComponent(this.camera)}`;
+      const peer = await connection(address);
       this.peer = peer;
       for (const track of this.media.getVideoTracks()) peer.addTransceiver(track, { direction: "sendonly", streams: [this.media] });
       await peer.setLocalDescription();
       await gathered(peer);
-      const answer = await sdpOf(`/whip/${encodeURIComponent(this.camera)}`, peer);
+      const answer = await sdpOf(address, peer);
       if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error?.message ?? `The server refused the ${this.kind}.`);
       this.session = answer.headers.get("Location");
       await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });

@@ -110,6 +110,6 @@ export class Stage {
 }
 
 // Asking for a picture that cannot be there would only fill the browser's list of failed requests.
-export function hasPicture({ shown, link }, camera = shown) {
-  return ["ready", "loading"].includes(link.state) && Boolean(camera) && (camera.frames > 0 || camera.watched_s > 0);
+export function hasPicture({ shown, link, leaving }, camera = shown) {
+  return ["ready", "loading"].includes(link.state) && Boolean(camera) && !leaving.has(camera.id) && (camera.frames > 0 || camera.watched_s > 0);
 }

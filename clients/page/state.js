@@ -3,6 +3,7 @@
 
 export class State extends EventTarget {
   cameras = new Map(); // id -> the camera as /api/cameras describes it
+  leaving = new Set(); // cameras that are being removed: they must not be asked for pictures any more
   loaded = false; // the list of cameras has come at least once
   camera = null; // the camera that is shown; null: the wall
   moment = null; // the second that is looked at; null: live

@@ -189,7 +189,12 @@ def test_it_is_accessible(browser: Browser, scheme: Any) -> None:
     camera = {"url": "rtsp://127.0.0.1:9/front", "alerts": [{"name": "dog", "when": "a dog"}]}
     with running_server({"front": camera, "back": {"url": "rtsp://127.0.0.1:9/back"}}) as server:
         page = open_page(
-            browser, server.url, Complaints(), color_scheme=scheme, viewport={"width": 1360, "height": 820}
+            browser,
+            server.url,
+            Complaints(),
+            color_scheme=scheme,
+            reduced_motion="reduce",
+            viewport={"width": 1360, "height": 820},
         )
         page.wait_for_selector("a.tile img:not([hidden])")
         server.model.session("front").alert(AlertChange("new", EVENT, 7.0))
