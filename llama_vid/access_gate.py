@@ -140,8 +140,8 @@ class Gate:
                 logger.info("DELETE %s: %d", location, message["status"])
 
         path = urlsplit(location).path
-        changes = {"method": "DELETE", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
-        await self._app(scope | changes | {"state": {"access": OPEN}}, nothing, unheard)
+        request = dict(scope) | {"method": "DELETE", "path": path, "raw_path": path.encode(), "query_string": b""}
+        await self._app(request | {"headers": [], "state": {"access": OPEN}}, nothing, unheard)
 
 
 def _closing(close_now: Callable[[int, str], None] | None) -> Callable[[], Awaitable[None]]:

@@ -98,7 +98,8 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """As uvicorn's, unless there are too many: then it says so and hangs up."""
-        super().connection_made(_Farewell(transport, self))
+        farewell: Any = _Farewell(transport, self)
+        super().connection_made(farewell)
         if self._too_many():
             self._refuse()
         else:
@@ -180,7 +181,8 @@ class Connection(H11Protocol):
             return True
         if address.startswith("127.") or address == "::1":
             return False
-        return sum(1 for each in self.connections if each.client and each.client[0] == address) > limits.per_address
+        addresses = (client[0] for each in self.connections if (client := getattr(each, "client", None)))
+        return sum(1 for each in addresses if each == address) > limits.per_address
 
     def _refuse(self) -> None:
         self.connections.discard(self)

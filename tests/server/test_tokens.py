@@ -135,9 +135,7 @@ def test_browsers_are_bounded_and_end(tmp_path: Path) -> None:
     assert sessions.find(other) is None
 
 
-def test_a_broken_sessions_file_costs_signing_in_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_broken_sessions_file_costs_signing_in_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "sessions"
     path.write_text("{")
     sessions = Sessions(path)
