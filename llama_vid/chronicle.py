@@ -97,7 +97,8 @@ class Chronicle:
         entries, found = self._waiting()
         told: Sequence[Span] = self._spans[bisect_right(self._spans, start, key=lambda span: span.end) :]
         if self._journal is not None:
-            before = told[0].start if told else float("inf")
+            # Scenes that wait may be there already, noted: they are told below.
+            before = min([span.start for span in told[:1]] + [scene.start for scene in found[:1]], default=float("inf"))
             older = [Span(s.start, s.end, s.caption, s.motion) for s in self._journal.told(start, end)]
             told = [*(span for span in older if span.start < before - ROUNDED), *told]
         return [

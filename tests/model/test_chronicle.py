@@ -12,6 +12,7 @@ from llama_vid.memory.bank import MemoryBank
 from llama_vid.memory.budget import Budget
 from llama_vid.memory.consolidation import policy
 from llama_vid.memory.entry import MemoryEntry
+from llama_vid.memory.forgetting import WITHOUT_WORDS
 from llama_vid.memory.journal import Journal
 from tests.model.making import entry
 
@@ -147,3 +148,57 @@ def test_the_present_scene_is_replaced_when_it_is_over(tmp_path: Path) -> None:
         told = front.told(0, 100)
         assert [span.end for span in told] == [4.0]
         assert told[0].caption.startswith("Told")
+
+
+def test_what_is_noted_is_not_told_twice(tmp_path: Path) -> None:
+    bank, teller = MemoryBank(Budget.for_context(8192)), Teller()
+    with Journal(tmp_path) as journal:
+        front = journal.camera("front")
+        chronicle = Chronicle(bank, cast(Finder, teller), front)
+        for second in range(12):
+            bank.append(entry(second + 0.1234, scene=second // 5))
+        chronicle.note()
+        assert journal.flush()
+        assert len(front.told(0, 100)) == 3
+        spans = chronicle.spans(float("-inf"), float("inf"))
+        assert [(span.start, span.end) for span in spans] == [(0.123, 5.123), (5.123, 10.123), (10.123, 12.123)]
+
+
+def test_forgetting_takes_the_words_and_leaves_the_time_outside(tmp_path: Path) -> None:
+    bank, teller = MemoryBank(Budget.for_context(8192)), Teller()
+    with Journal(tmp_path) as journal:
+        front = journal.camera("front")
+        chronicle = Chronicle(bank, cast(Finder, teller), front)
+        for second in range(20):
+            made = entry(second, scene=second // 5)
+            bank.append(made)
+            front.append(made)
+        list(chronicle.telling())
+        chronicle.note()
+        bank.forget(3, 12)
+        chronicle.forget(3, 12)
+        assert front.forget(3, 12).result(10).seconds == 9
+        bank.replace(front.restore())
+        spans = chronicle.spans(float("-inf"), float("inf"))
+        assert [(span.start, span.end, span.caption) for span in spans] == [
+            (0, 3, WITHOUT_WORDS),
+            (12, 15, WITHOUT_WORDS),
+            (15, 20, "Plain 15."),
+        ]
+        # The next one is told, and nothing of it again.
+        bank.append(entry(20, scene=9))
+        teller.told.clear()
+        list(chronicle.telling())
+        assert teller.told == [15.0]
+
+
+def test_forgetting_while_a_sentence_is_made() -> None:
+    bank, teller, chronicle = made(20)
+    telling = chronicle.telling()
+    next(telling)
+    bank.forget(0, 10)
+    chronicle.forget(0, 10)
+    for _ in telling:
+        pass
+    assert [(span.start, span.end) for span in chronicle.spans(0, 100)] == [(10, 15), (15, 20)]
+    assert teller.told[-1] == 10.0
