@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.clients.mqtt.bridge import CHANNEL, MqttBridge
 from llama_vid.clients.mqtt.options import MqttOptions
-from llama_vid.clients.mqtt.source import CameraCard, Reply
+from llama_vid.clients.mqtt.source import CameraCard, Reply, SpokenLine
 from llama_vid.clients.question import clean_question
 from llama_vid.clients.webhook import Webhook
 from llama_vid.clients.webhook_options import WebhookOptions
@@ -89,6 +89,10 @@ class ServerCameras:
         listening.callback(self._desk.follow(callback))
         listening.callback(self._listeners.add(callback))
         return listening.close
+
+    def hear(self, callback: Callable[[str, SpokenLine], None]) -> Callable[[], None]:
+        """Calls `callback(camera, line)` with every finished line of what is said; the returned function ends that."""
+        return self._desk.captions.listen_to_lines(callback)
 
     async def ask(self, camera: str, question: str) -> Reply:
         """A question's answer. Raises LlamaVidError."""

@@ -165,6 +165,7 @@ class CameraDesk:
             await asyncio.wait([camera.task])
         camera.view.close()
         if name not in self._cameras:
+            self.captions.drop(name)
             self._tell(camera, "removed", "")
 
     async def apply(self, old: dict[str, CameraSettings], new: dict[str, CameraSettings]) -> list[str]:
@@ -243,8 +244,8 @@ class CameraDesk:
             source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for, rules=rules,
             on_alert=self.alerts.take, captions=settings.captions,
             on_caption=lambda event: self.captions.take(camera.name, event), masks=polygons(settings.privacy_masks),
-        )  # fmt: skip
             view=camera.view,
+        )  # fmt: skip
         async with opened as session:
 
             def tell(state: str, reason: str) -> None:
@@ -257,6 +258,7 @@ class CameraDesk:
 
             camera.session = session
             session.on_state(tell_from_anywhere)
+            session.on_line(lambda line: self.captions.take_line(camera.name, line))
             if self.alerts.paused(camera.name):
                 await session.pause_alerts(True)
             if (now := engine_rules(camera.settings.alerts)) != rules:  # the file was changed while it opened

@@ -65,6 +65,11 @@ class CameraSpeech:
         """How recognition fares; None before it began."""
         return self._stream.stats if self._stream is not None else None
 
+    @property
+    def settled(self) -> float | None:
+        """The second up to which all that was said has been told; None before the first recognition."""
+        return self._stream.settled if self._stream is not None else None
+
     def _take(self, event: CaptionEvent) -> None:
         self._sink(event)
         if event.type == "final" and event.line is not None:

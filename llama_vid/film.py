@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, TokenUse
+from llama_vid.llm.beside import HEARD_TOKENS
 from llama_vid.llm.described import ANSWER_TOKENS
+from llama_vid.llm.questions import sort_question
 from llama_vid.llm.recall import Archive
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.search import search
 from llama_vid.llm.session import VideoContext
+from llama_vid.llm.speech.chapters import Chapter
+from llama_vid.llm.spoken import picture_cuts
+from llama_vid.llm.spoken_questions import about_speech
+from llama_vid.llm.transcript import Encode, Heard, finished
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
 from llama_vid.tokenizer.pair import TokenPair
@@ -22,13 +28,15 @@ from llama_vid.tokenizer.regions import region_embeddings
 
 if TYPE_CHECKING:
     from llama_vid.film_archive import FilmArchive
+    from llama_vid.film_speech import FilmSpeech
 
 
 class Watching:
     """A recorder's memory as the responder sees it, with the KV cache that mirrors it."""
 
-    def __init__(self, recorder: Recorder, zone: tzinfo | None = None) -> None:
+    def __init__(self, recorder: Recorder, zone: tzinfo | None = None, *, heard: Heard | None = None) -> None:
         self.recorder = recorder
+        self.heard = heard
         self.zone = zone
         budget = recorder.bank.budget
         # Answers are far shorter than their share of the context: what they leave is room for new frames behind an old
@@ -37,7 +45,7 @@ class Watching:
             recorder.bundle.language,
             zone=zone,
             marks=budget.mark_count,
-            reserve=budget.prompt + budget.evidence + ANSWER_TOKENS,
+            reserve=budget.prompt + budget.evidence + HEARD_TOKENS + ANSWER_TOKENS,
         )
 
     @property
@@ -100,10 +108,15 @@ class Film:
         ingest_s: float,
         warnings: list[str],
         archive: FilmArchive | None = None,
+        speech: FilmSpeech | None = None,
+        encode: Encode | None = None,
     ) -> None:
+        """`speech` is its sound, where it has any, and `encode` compares what was said."""
         self.path = path
         self.warnings = warnings
-        self._watching = Watching(recorder)
+        self._speech = speech
+        heard = Heard(speech, encode) if speech is not None and encode is not None else None
+        self._watching = Watching(recorder, heard=heard)
         self._responder = responder
         self._ingest_s = ingest_s
         if archive is not None:
@@ -133,7 +146,39 @@ class Film:
 
     def search(self, text: str, limit: int = 10) -> list[Moment]:
         """The moments that match a text, best first."""
-        return search(self._responder.find, self._watching.entries, text, limit)
+        return search(self._responder.find, self._watching.entries, text, limit, self._said(text, limit))
+
+    def _said(self, text: str, limit: int) -> list[Moment]:
+        """The moments in which a text was spoken of; of a film that is no talk and was not listened to, none."""
+        heard = self._watching.heard
+        if heard is None:
+            return []
+        for _ in heard.listening(asked=False):
+            pass
+        return finished(heard.moments(text, float("-inf"), float("inf"), limit))
+
+    def listen(self, progress: Callable[[float, float | None], None] | None = None) -> None:
+        """Recognise what is said, if that was not done yet; a question about it does the same. Raises BundleError where
+        the speech model is not installed. `progress` hears the seconds done, and the duration where it is known.
+        """
+        if self._speech is not None:
+            for seconds in self._speech.recognising():
+                if progress is not None:
+                    progress(seconds, self._speech.duration)
+            self.warnings.extend(text for text in self._speech.warnings if text not in self.warnings)
+
+    def needs_listening(self, question: str) -> bool:
+        """Whether a question is about what was said, and the film was not listened to yet."""
+        fresh = self._speech is not None and not self._speech.heard
+        return fresh and about_speech(sort_question(question)) is not None
+
+    def chapters(self) -> list[Chapter]:
+        """What is spoken of, in order; nothing where nothing is said."""
+        heard = self._watching.heard
+        if heard is None:
+            return []
+        self.listen()
+        return finished(heard.chapters(float("-inf"), float("inf"), picture_cuts(self.entries)))
 
     def timeline(self) -> list[Span]:
         """What happens when: consecutive spans with captions and mean motion energy."""

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
-from llama_vid.llm.speech.words import CaptionEvent
+from llama_vid.llm.speech.words import CaptionEvent, Line
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
 from llama_vid.stream.view import View
 
 if TYPE_CHECKING:
-    from llama_vid.rule_trial import Trial  # imports torch
+    from llama_vid.llm.speech.caption_stream import CaptionStats
+    from llama_vid.llm.speech.chapters import Chapter  # imports torch
+    from llama_vid.rule_trial import Trial
 
 
 class StreamCounts(Protocol):
@@ -41,11 +43,17 @@ class LiveSession(Protocol):
         self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
     ) -> list[Moment]: ...
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]: ...
+    async def chapters(self, start: float | None = None, end: float | None = None) -> list[Chapter]: ...
     async def snapshot(self, seconds: float | None = None) -> bytes | None: ...
     async def forget(self, start: float, end: float, erase: Callable[[], Awaitable[None]]) -> None: ...
     def on_state(self, callback: Callable[[Any, str], None]) -> None: ...
+    def on_line(self, callback: Callable[[Line], None]) -> None: ...
     async def apply_rules(self, rules: Sequence[Rule]) -> None: ...
     async def pause_alerts(self, paused: bool) -> None: ...
+    @property
+    def hearing(self) -> CaptionStats | None: ...
+    @property
+    def heard_to(self) -> float | None: ...
     @property
     def state(self) -> str: ...
     @property
@@ -76,6 +84,7 @@ class LiveModel(Protocol):
         captions: CaptionSettings = OFF,
         on_caption: Callable[[CaptionEvent], None] = ...,
         masks: Sequence[Corners] = (),
+        view: View | None = None,
     ) -> AbstractAsyncContextManager[LiveSession]:
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
         captions to `on_caption`. What lies under the `masks` is never seen; `view` is what WHEP viewers are shown.
@@ -84,7 +93,6 @@ class LiveModel(Protocol):
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens of the language model each text has."""
 
-        view: View | None = None,
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         """What rules would have raised over what is kept of a camera between two times."""
 
@@ -108,6 +116,9 @@ class Ingest(Protocol):
     async def offer(self, sdp: str) -> Offered:
         """Answers an SDP offer. Raises ProtocolError for one that cannot be taken."""
 
+    def show(self, view: View) -> None:
+        """Has viewers see what publishers send."""
+
     async def close(self, resource_id: str) -> None:
         """Ends a publisher's session. Raises ProtocolError (`not_found`) when there is none of that id."""
 
@@ -115,6 +126,3 @@ class Ingest(Protocol):
 ModelLoader = Callable[[], LiveModel]
 #: Makes the ingest of a `webrtc:` camera from its name and frame rate.
 IngestMaker = Callable[[str, float], Ingest]
-    def show(self, view: View) -> None:
-        """Has viewers see what publishers send."""
-

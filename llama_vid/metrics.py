@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 
 import llama_vid
 from llama_vid.camera_desk import CameraDesk
+from llama_vid.caption_metrics import caption_metrics
 from llama_vid.clients.protocol import ResponseDone, ResponseStatus
 from llama_vid.live_types import LiveSession
 from llama_vid.memory.alerts import AlertChange
@@ -138,6 +139,7 @@ def _of_sessions(sessions: dict[str, LiveSession]) -> Iterator[Metric]:
         tokens.add_metric([name], session.tokens.video)
         entries.add_metric([name], session.memory.entries)
         cached.add_metric([name], session.memory.cached_bytes)
+    yield from caption_metrics({name: heard for name, each in sessions.items() if (heard := each.hearing) is not None})
     yield from (frames, dropped, reconnects, watched, tokens, entries, cached)
 
 

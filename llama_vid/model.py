@@ -23,6 +23,7 @@ from llama_vid.camera_speech import CameraSpeech, CaptionSink
 from llama_vid.errors import ConfigError, SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
+from llama_vid.film_speech import FilmSpeech
 from llama_vid.hub import fetched
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
@@ -50,14 +51,15 @@ from llama_vid.stream.frame import Frame
 from llama_vid.stream.masking import Corners, MaskedSource
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
+from llama_vid.stream.view import View
 from llama_vid.stream.whip import WhipIngest
 from llama_vid.threads import beside_decoding
 from llama_vid.token_route import TokenRoute
+from llama_vid.tokenizer.sentences import SentenceEncoder
 
 if TYPE_CHECKING:
     from llama_vid.full_tokens import FullTokens
     from llama_vid.memory.journal import CameraJournal, Journal
-from llama_vid.stream.view import View
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +96,7 @@ class LLaMAVID:
         self._leisure: Leisure | None = None
         self._hearings: dict[tuple[str, str, int], SpeechModel] = {}
         self._hearing_lock = threading.Lock()
+        self._sentences: SentenceEncoder | None = None
 
     @classmethod
     def from_pretrained(
@@ -150,27 +153,39 @@ class LLaMAVID:
         progress: Progress | None = None,
         last_frame_only: bool = False,
         fps: float = 1.0,
+        sound: bool = True,
         question: str | None = None,
     ) -> Film:
         """Take a whole recording into memory, `fps` frames a second of it.
 
-        `last_frame_only` is a baseline: memory holds the last frame alone. A published checkpoint reads the frames with
-        the `question` in mind that will be asked first, as it was trained; others take no notice of it. Raises
-        SourceError if nothing in it decodes; damage that leaves something is a warning of the film.
+        Its `sound` is recognised when a question is about what was said; a recording of speech alone has no pictures in
+        memory. `last_frame_only` is a baseline: memory holds the last frame alone, and nothing is heard. A published
+        checkpoint reads the frames with the `question` in mind that will be asked first, as it was trained; others take
+        no notice of it. Raises SourceError if nothing in it decodes; damage that leaves something is a warning of the
+        film.
         """
         began = time.perf_counter()
         source = open_source(fspath(path), fps=fps, live=False)
         if not isinstance(source, FileSource):
             raise SourceError(f"{path} is a live source; use watch(), or: llama-vid serve")
-        duration = source.duration
-        film = self._taken(
-            _batches(source, last_only=last_frame_only),
-            None if duration is None else duration * fps,
-            path=fspath(path),
-            began=began,
-            watched=lambda seconds: progress(seconds, duration) if progress is not None else None,
-            guide=sanitize(question) if question and self.bundle.guided else None,
-        )
+        load = partial(self._hearing, "mini", "en", 1)
+        speech = FilmSpeech(fspath(path), load) if sound and not last_frame_only else None
+        try:
+            duration = source.duration
+            film = self._taken(
+                _batches(source, last_only=last_frame_only),
+                None if duration is None else duration * fps,
+                path=fspath(path),
+                began=began,
+                watched=lambda seconds: progress(seconds, duration) if progress is not None else None,
+                speech=speech,
+                guide=sanitize(question) if question and self.bundle.guided else None,
+            )
+        except SourceError:
+            if speech is None or not speech.speaks:
+                raise
+            film = self._taken((), 0, path=fspath(path), began=began, speech=speech)
+            film.warnings.append(f"{fspath(path)} has no pictures that can be read: only what is said in it is known")
         film.warnings.extend(source.warnings)
         return film
 
@@ -191,6 +206,7 @@ class LLaMAVID:
         path: str,
         began: float,
         watched: Callable[[float], None] = lambda _seconds: None,
+        speech: FilmSpeech | None = None,
         guide: str | None = None,
     ) -> Film:
         """Batches of about `count` frames, taken into a film's memory; `watched` hears how far it has come."""
@@ -210,7 +226,10 @@ class LLaMAVID:
         if archive is not None:
             archive.settle()
         ingest_s = round(time.perf_counter() - began, 4)
-        return Film(recorder, self.responder, path=path, ingest_s=ingest_s, warnings=[], archive=archive)
+        return Film(
+            recorder, self.responder, path=path, ingest_s=ingest_s, warnings=[], archive=archive,
+            speech=speech, encode=self._encode,
+        )  # fmt: skip
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
         """Open a recording and answer one question about all of it."""
@@ -228,6 +247,7 @@ class LLaMAVID:
         captions: CaptionSettings = OFF,
         on_caption: CaptionSink = lambda _event: None,
         masks: Sequence[Corners] = (),
+        view: View | None = None,
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
@@ -261,6 +281,7 @@ class LLaMAVID:
         return Session(
             opened, recorder, self.responder, thread, intake, leisure,
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
+            encode=self._encode,
         )  # fmt: skip
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -277,7 +298,6 @@ class LLaMAVID:
             raise ConfigError("rules are tried on what is kept on disk, and nothing is; set memory.path")
         thread, _, _ = self._at_work()
         found: list[Trial] = []
-        view: View | None = None,
 
         def steps(journal: CameraJournal) -> Iterator[None]:
             scorer = RuleScorer(self.bundle.scorer, self.bundle.tower)
@@ -304,6 +324,12 @@ class LLaMAVID:
                 found = SpeechModel.load(model, language=language or None, threads=threads)
                 self._hearings[model, language, threads] = found
             return found
+
+    def _encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Sentences as unit-length vectors (N, D); what compares them is loaded when it is first wanted."""
+        if self._sentences is None:
+            self._sentences = SentenceEncoder.load()
+        return self._sentences.encode(texts)
 
     def close(self) -> None:
         """End the model's thread; sessions must be closed before. What is loaded goes with the object."""

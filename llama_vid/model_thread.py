@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import contextvars
 import itertools
 import queue
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import Future
 from enum import IntEnum
 from typing import Any, Final, TypeVar
@@ -78,6 +79,18 @@ class ModelThread:
             close = getattr(iterator, "close", None)
             if close is not None:
                 self.submit(priority, close)
+
+    async def result(self, priority: Priority, work: Generator[None, None, T]) -> T:
+        """What a generator returns, each of its steps a job of its own."""
+        found: list[T] = []
+
+        def steps() -> Iterator[None]:
+            found.append((yield from work))
+
+        async with contextlib.aclosing(self.iterate(priority, steps())) as items:
+            async for _ in items:
+                pass
+        return found[0]
 
     def close(self) -> None:
         """End the thread after the job under way; jobs that wait are dropped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -18,6 +19,9 @@ from llama_vid.parameters import End, Start, check_span
 from llama_vid.settings import CAMERA_ID, NETWORK_SCHEMES, CameraSettings, check_camera_url
 from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.stream.urls import redact
+
+if TYPE_CHECKING:
+    from llama_vid.llm.speech.caption_stream import CaptionStats
 
 #: Cameras that may be added over the network, in all: two CPU cores follow a handful, a GPU some dozens.
 MAX_CAMERAS = 64
@@ -46,6 +50,19 @@ class MemoryCounts(BaseModel):
     room: int = 0
 
 
+class CaptionCounts(BaseModel):
+    """How captions fare. `lag_s` is sound that came and is not recognised yet, `delay_s` how late the 95th of the last
+    100 words was committed, `effort` what is given up to keep up ("full": nothing).
+    """
+
+    state: str
+    reason: str
+    words: int
+    lag_s: float
+    delay_s: float | None
+    effort: str
+
+
 class CameraInfo(BaseModel):
     """A camera. `url` is without user and password; `masked`: it has privacy masks; `watched_s` are seconds of video
     in memory. `open`: it is being watched, and a webrtc: one takes publishers.
@@ -68,6 +85,7 @@ class CameraInfo(BaseModel):
     warnings: list[str]
     tokens: TokenCounts
     memory: MemoryCounts
+    captions: CaptionCounts | None = Field(description="Null where there are none.")
 
 
 class CameraList(BaseModel):
@@ -140,6 +158,20 @@ def describe(camera: Camera) -> CameraInfo:
         if tokens is not None
         else TokenCounts(frames=0, video=0, per_frame=2),
         memory=_counts(session.memory) if session is not None else MemoryCounts(),
+        captions=_fare(session.hearing) if session is not None else None,
+    )
+
+
+def _fare(stats: CaptionStats | None) -> CaptionCounts | None:
+    if stats is None:
+        return None
+    return CaptionCounts(
+        state=stats.state,
+        reason=stats.reason,
+        words=stats.words,
+        lag_s=round(stats.lag_s, 3),
+        delay_s=None if stats.delay_s is None else round(stats.delay_s, 3),
+        effort=stats.effort,
     )
 
 

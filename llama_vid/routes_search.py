@@ -20,12 +20,15 @@ router = APIRouter(prefix="/api/cameras/{camera_id}", tags=["cameras"])
 
 
 class Match(BaseModel):
-    """A moment [start, end] in seconds of the one clock, how surely it matches (0…1), and a picture of it."""
+    """A moment [start, end] in seconds of the one clock, how surely it matches (0…1), and a picture of it; `heard` is
+    what was said in it, where it was found by that.
+    """
 
     start: float
     end: float
     score: float
     frame_url: str
+    heard: str | None = None
 
 
 class Matches(BaseModel):
@@ -61,6 +64,7 @@ async def search_camera(
                 score=moment.score,
                 # A moment lies around its best frame.
                 frame_url=frame_url(camera_id, (moment.start + moment.end) / 2),
+                heard=moment.heard or None,
             )
             for moment in found
         ]

@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from llama_vid.camera_rules import AlertSink, CameraRules
 from llama_vid.camera_speech import CameraSpeech
+from llama_vid.camera_transcript import CameraTranscript
 from llama_vid.caption_desk import record_of
 from llama_vid.chronicle import Chronicle
 from llama_vid.errors import EndOfStream, QuestionError, SourceError
@@ -25,7 +26,12 @@ from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.watcher import RuleWatcher, Second
 from llama_vid.llm.search import search
+from llama_vid.llm.speech.caption_stream import CaptionStats
+from llama_vid.llm.speech.chapters import Chapter
 from llama_vid.llm.speech.words import Line
+from llama_vid.llm.spoken import picture_cuts
+from llama_vid.llm.spoken_questions import topic_of
+from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
@@ -62,11 +68,15 @@ class Session:
         watcher: RuleWatcher | None = None,
         on_alert: AlertSink = lambda _change: None,
         listen: Callable[[Callable[[Line], None]], CameraSpeech] | None = None,
+        encode: Encode | None = None,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
         self._intake = intake
-        self._watching = Watching(recorder, zone)
+        self._transcript = CameraTranscript(recorder.journal, captioned=listen is not None)
+        self._heard = Heard(self._transcript, encode) if encode is not None else None
+        self._watching = Watching(recorder, zone, heard=self._heard)
+        self._line_sinks: list[Callable[[Line], None]] = []
         self._subjects: OrderedDict[str, str] = OrderedDict()
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
@@ -166,6 +176,20 @@ class Session:
         """Call `callback(state, reason)` on every change of the source's state; it may come from another thread."""
         self._source.on_state(callback)
 
+    def on_line(self, callback: Callable[[Line], None]) -> None:
+        """Call `callback(line)` with every finished line of what is said, in the event loop's thread."""
+        self._line_sinks.append(callback)
+
+    @property
+    def hearing(self) -> CaptionStats | None:
+        """How captions fare; None where there are none."""
+        return self._speech.stats if self._speech is not None else None
+
+    @property
+    def heard_to(self) -> float | None:
+        """The second up to which all that was said has been told; None before, and without captions."""
+        return self._speech.settled if self._speech is not None else None
+
     async def wait_watched(self, seconds: float) -> None:
         """Wait until memory holds that many seconds. Raises SourceError if the source ends or fails before."""
         async with self._seen:
@@ -193,7 +217,7 @@ class Session:
                     raise QuestionError("Part of what the answer rested on was forgotten meanwhile; ask again.")
                 yield piece
         if conversation:
-            said = sort_question(question, zone=self._watching.zone).subject
+            said = topic_of(sort_question(question, zone=self._watching.zone), zone=self._watching.zone)
             if said:
                 self._subjects[conversation] = said
                 self._subjects.move_to_end(conversation)
@@ -204,7 +228,7 @@ class Session:
         """What the newest question that names anything is about."""
         for question in reversed(earlier):
             with contextlib.suppress(QuestionError):  # an empty one, say: it names nothing
-                if said := sort_question(question, zone=self._watching.zone).subject:
+                if said := topic_of(sort_question(question, zone=self._watching.zone), zone=self._watching.zone):
                     return said
         return None
 
@@ -214,14 +238,27 @@ class Session:
         """The moments in memory that match a text and share time with [start, end], best first."""
         first, last = float("-inf") if start is None else start, float("inf") if end is None else end
         self._upkeep.asked()
+        heard, spoken_of = self._heard, list[Moment]()
+        if heard is not None:
+            spoken_of = await self._thread.result(Priority.QUESTION, heard.moments(text, first, last, limit))
 
         def found() -> list[Moment]:
             entries: Sequence[MemoryEntry] = self._watching.entries
             if start is not None or end is not None:
                 entries = [entry for entry in entries if entry.end > first and entry.start <= last]
-            return search(self._responder.find, entries, text, limit)
+            return search(self._responder.find, entries, text, limit, spoken_of)
 
         return await self._thread.run(Priority.QUESTION, found)
+
+    async def chapters(self, start: float | None = None, end: float | None = None) -> list[Chapter]:
+        """The chapters of what was said that share time with [start, end], in time order."""
+        heard = self._heard
+        if heard is None:
+            return []
+        first, last = float("-inf") if start is None else start, float("inf") if end is None else end
+        self._upkeep.asked()
+        cuts = picture_cuts(self._watching.entries)
+        return await self._thread.result(Priority.QUESTION, heard.chapters(first, last, cuts))
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         """The captioned scenes that share time with [start, end]. Scenes not told yet have plain sentences."""
@@ -251,6 +288,9 @@ class Session:
         def forgotten() -> None:
             recorder.forget(start, end)
             self._chronicle.forget(start, end)
+            self._transcript.forget(start, end)
+            if self._heard is not None:
+                self._heard.forget()
             context.forget()
 
         def recalled() -> None:
@@ -280,6 +320,9 @@ class Session:
 
     def _said(self, line: Line) -> None:
         """A finished line of speech: kept, and heard by the rules."""
+        self._transcript.add(line)
+        for sink in self._line_sinks:
+            sink(line)
         journal, rules = self._watching.recorder.journal, self._rules
         if journal is not None:
             journal.note(record_of(line))

@@ -17,11 +17,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A span [start, end] that matches a text; `score` in 0…1."""
+    """A span [start, end] that matches a text; `score` in 0…1. `heard` is what was said in it, "" where it was seen."""
 
     start: float
     end: float
     score: float
+    heard: str = ""
 
 
 @dataclass(frozen=True, slots=True)

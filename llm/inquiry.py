@@ -13,6 +13,7 @@ from llama_vid.llm.answer import Evidence
 from llama_vid.llm.questions import Question
 from llama_vid.llm.recall import Archive
 from llama_vid.llm.session import VideoContext
+from llama_vid.llm.transcript import Heard
 from llama_vid.llm.words import clock, stretch
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -21,7 +22,7 @@ from llama_vid.tokenizer.pair import TokenPair
 class Watched(Protocol):
     """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide,
     `regions` embeddings (n, R, E) of parts of them, `people` the log odds (n,) that they show some (None where there
-    are none).
+    are none). `heard` is what was said meanwhile, where anything can hear it.
 
     `archive` holds in detail what `entries` hold coarsely, where there is one. `guide` is the text with which in mind
     the frames were read as they came, if there was one.
@@ -37,6 +38,8 @@ class Watched(Protocol):
     def context(self) -> VideoContext: ...
     @property
     def archive(self) -> Archive | None: ...
+    @property
+    def heard(self) -> Heard | None: ...
     @property
     def guide(self) -> str | None: ...
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...

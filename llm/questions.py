@@ -159,14 +159,20 @@ def sort_question(text: str, start: float = 0.0, end: float = 0.0, *, zone: tzin
         raise QuestionError("the question is empty; ask something in words, such as: What has happened so far?")
     lower = clean.lower().replace("’", "'")
     span = named_span(lower, start, end, zone=zone)
+    bare = bare_words(lower, span, zone=zone)
+    kind, subject, others, often = _sorted(bare, named=span is not None, asks=clean.endswith("?"))
+    return Question(clean, kind, subject, others, often, span)
+
+
+def bare_words(lower: str, span: NamedSpan | None, *, zone: tzinfo | None = None) -> str:
+    """A question in lower case without its time words, its politeness and the marks around it."""
     bare = lower.replace(span.words, " ", 1) if span else lower
     if span and zone is not None:
         bare = DAY_WORDS.sub(" ", bare)  # "yesterday between 3 and 4": the day is part of the time
     bare = " ".join(bare.split()).strip(" .,;:!?")
     while (shorter := _POLITE.sub("", bare)) != bare:
         bare = shorter
-    kind, subject, others, often = _sorted(bare, named=span is not None, asks=clean.endswith("?"))
-    return Question(clean, kind, subject, others, often, span)
+    return bare
 
 
 def _sorted(text: str, *, named: bool, asks: bool) -> tuple[QuestionKind, str, tuple[str, ...], bool]:

@@ -16,7 +16,7 @@ from typing import Final
 
 from torch import Tensor
 
-from llama_vid.llm import computed, described, movement, people, presupposed
+from llama_vid.llm import computed, described, movement, overheard, people, presupposed, spoken
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
@@ -26,6 +26,7 @@ from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.questions import QuestionKind, sort_question
 from llama_vid.llm.recall import detailed, is_coarse, recollected, within
 from llama_vid.llm.scenes import Scene, scenes
+from llama_vid.llm.spoken_questions import AboutSpeech, Spoken, about_speech
 from llama_vid.llm.words import duration, sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.scoring import SceneScorer
@@ -86,8 +87,14 @@ class Responder:
         began: float,
     ) -> Iterator[AnswerPiece]:
         entries, frames = watched.entries, watched.frames  # as they are now: a camera goes on meanwhile
-        start, end = (entries[0].start, entries[-1].end) if entries else (0.0, 0.0)
+        if not entries and watched.heard is not None:
+            for _ in watched.heard.listening(asked=True):  # what was said is all that there is
+                yield AnswerPiece("")
+        start, end = (entries[0].start, entries[-1].end) if entries else overheard.bounds(watched)
         question = sort_question(text, start, end, zone=watched.zone)
+        about = about_speech(question, zone=watched.zone)
+        if about is not None and subject and about.topic in _PRONOUNS[1:]:
+            about = replace(about, topic=subject)
         if subject and question.subject in _PRONOUNS:
             question = replace(question, subject=subject)
         inquiry = Inquiry(question, watched, entries, cancel, now=end)
@@ -95,7 +102,7 @@ class Responder:
         first: float | None = None
         self._answering += 1
         try:
-            for piece in self._answer(inquiry):
+            for piece in self._answer(inquiry, about):
                 if piece:
                     first = first or time.perf_counter()
                     said.append(piece)
@@ -118,7 +125,14 @@ class Responder:
             for scene, text in zip(found, told, strict=True)
         ]
 
-    def _answer(self, inquiry: Inquiry) -> Iterator[str]:
+    def _answer(self, inquiry: Inquiry, about: AboutSpeech | None) -> Iterator[str]:
+        heard = inquiry.watched.heard
+        if about is not None and heard is not None:
+            # What "was covered" may have been seen as well: where nothing is said, the scenes are the topics.
+            said = about.kind is not Spoken.TOPICS or (yield from overheard.anything(heard, inquiry))
+            if said:
+                yield from spoken.tell(about, heard, inquiry)
+                return
         if not inquiry.entries:
             yield "I have not seen anything yet."
             return
@@ -138,6 +152,8 @@ class Responder:
             inquiry.entries = inside
         yield from self._recollect(inquiry)
         yield from self._by_kind(inquiry)
+        if heard is not None and not inquiry.evidence:
+            yield from overheard.mentioned(heard, inquiry)
 
     def _recollect(self, inquiry: Inquiry) -> Iterator[str]:
         """Bring old moments that match back in detail where memory holds them coarsely.
@@ -179,7 +195,9 @@ class Responder:
                 return computed.how_often(self.find, inquiry)
             case QuestionKind.ORDER if question.subject and question.others:
                 return computed.order(self.find, inquiry)
-            case QuestionKind.SUMMARY | QuestionKind.WHEN | QuestionKind.ORDER:
+            case QuestionKind.SUMMARY:
+                return self._story(inquiry)
+            case QuestionKind.WHEN | QuestionKind.ORDER:
                 return self._summary(inquiry)
             case QuestionKind.CHANGE:
                 return self._change(inquiry)
@@ -187,12 +205,20 @@ class Responder:
                 return self._open(inquiry)
 
     def _open(self, inquiry: Inquiry) -> Iterator[str]:
-        """What, who, which and where, unless what the question takes for granted was not seen."""
+        """What, who, which and where, unless what the question takes for granted was not seen; from what was said where
+        that answers it.
+        """
         yield ""
+        hits = yield from overheard.bearing(inquiry)
+        if overheard.speak_for_themselves(inquiry, hits):
+            yield spoken.quote(inquiry, hits[: spoken.QUOTED])
+            return
         if denial := presupposed.absent(self.find, inquiry, self._look(inquiry)):
             yield denial
         else:
-            yield from described.what(self.find, inquiry, lambda: self._answering)
+            yield from described.what(self.find, inquiry, lambda: self._answering, hits)
+            if hits:
+                yield f" {spoken.quote(inquiry, hits[:1])}"
 
     def _look(self, inquiry: Inquiry) -> Callable[[Sequence[float]], Tensor | None]:
         """What gives the regions of frames; nothing while many ask at once."""
@@ -225,10 +251,25 @@ class Responder:
             told = yield from self._told(inquiry, longest)
             yield f", {'it may not be so' if unsure else 'it does not look like it'}: {told}"
 
-    def _summary(self, inquiry: Inquiry) -> Iterator[str]:
+    def _story(self, inquiry: Inquiry) -> Iterator[str]:
+        """What was seen and what was said; of a talk first what was said."""
+        heard = inquiry.watched.heard
+        lines = (yield from overheard.at_hand(heard, inquiry)) if heard is not None else []
+        if heard is None or not lines:
+            yield from self._summary(inquiry)
+        elif overheard.share(inquiry, lines) >= overheard.TALK:
+            yield from overheard.told(heard, inquiry, lines)
+            yield " Seen: "
+            yield from self._summary(inquiry, SHOWN)
+        else:
+            yield from self._summary(inquiry)
+            yield " Heard: "
+            yield from overheard.told(heard, inquiry, lines)
+
+    def _summary(self, inquiry: Inquiry, most: int = TOLD) -> Iterator[str]:
         found = scenes(inquiry.entries)
         telling = sorted(found, key=lambda scene: (scene.end - scene.start) * (1 + 2 * scene.motion), reverse=True)
-        told = sorted(telling[:TOLD], key=lambda scene: scene.start)
+        told = sorted(telling[:most], key=lambda scene: scene.start)
         if len(found) > len(told):
             yield f"{len(found)} scenes in {duration(inquiry.seconds)}; the most telling: "
         before = ""

@@ -40,10 +40,19 @@ class _Found:
     z: float
 
 
-def search(find: Finder, entries: Sequence[MemoryEntry], text: str, limit: int) -> list[Moment]:
-    """The moments that match a text, each [start, end] around its best frame within one scene, best first."""
-    if not entries or limit < 1:
+def search(
+    find: Finder, entries: Sequence[MemoryEntry], text: str, limit: int, heard: Sequence[Moment] = ()
+) -> list[Moment]:
+    """The moments that match a text, each [start, end] around its best frame within one scene, best first; with those
+    in which it was `heard` between them, by score.
+    """
+    if limit < 1:
         return []
+    seen = _seen(find, entries, text, limit) if entries else []
+    return sorted([*seen, *heard], key=lambda moment: moment.score, reverse=True)[:limit]
+
+
+def _seen(find: Finder, entries: Sequence[MemoryEntry], text: str, limit: int) -> list[Moment]:
     found = _moments(entries, find.scores(entries, text), max(limit, READ_AGAIN))
     pairs = [entries[each.best].pair for each in found]
     z = read_again(find, torch.tensor([each.z for each in found]), pairs, text).tolist()

@@ -271,6 +271,12 @@ class CameraJournal:
         """The records of a kind that share time with [start, end], in time order."""
         return self._journal.read(lambda db: reading.records(db, self.name, kind, start, end), [])
 
+    def said(self, kind: str, start: float, end: float, limit: int) -> list[tuple[float, float, str]]:
+        """(start, end, text) of the newest `limit` records of a kind that share time with [start, end], in time order:
+        thousands of lines, without what else is kept of each.
+        """
+        return self._journal.read(lambda db: reading.said(db, self.name, kind, start, end, limit), [])
+
     def jpeg(self, seconds: float | None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest)."""
         none: list[tuple[float, int]] = []

@@ -173,6 +173,18 @@ def records(db: sqlite3.Connection, name: str, kind: str, start: float, end: flo
     return [Record(kind, first, last, text, json.loads(data)) for kind, first, last, text, data in rows]
 
 
+def said(
+    db: sqlite3.Connection, name: str, kind: str, start: float, end: float, limit: int
+) -> list[tuple[float, float, str]]:
+    """(start, end, text) of the newest `limit` records of a kind that share time with [start, end], in time order."""
+    rows: list[tuple[float, float, str]] = db.execute(
+        f"SELECT start, end, text FROM records WHERE camera = {_CAMERA} AND kind = :kind "
+        "AND start <= :end AND end >= :start ORDER BY start DESC, id DESC LIMIT :limit",
+        {"name": name, "kind": kind, "start": start, "end": end, "limit": limit},
+    ).fetchall()
+    return rows[::-1]
+
+
 def pictures(db: sqlite3.Connection, name: str, seconds: float | None, count: int = 8) -> list[tuple[float, int]]:
     """(seconds, bytes) of the kept pictures around a time, nearest first; None: the newest ones, newest first."""
     query = f"SELECT seconds, bytes FROM pictures WHERE camera = {_CAMERA} AND seconds {{}} LIMIT :count"

@@ -61,6 +61,11 @@ class CueMaker:
         self._open: list[Spoken] = []
         self._until = 0.0
 
+    @property
+    def since(self) -> float | None:
+        """When the cue that is still open begins; None where none is."""
+        return self._open[0].start if self._open else None
+
     def push(self, words: Sequence[Spoken]) -> list[Cue]:
         """Take the next committed words; gives the cues that they complete."""
         cues = []

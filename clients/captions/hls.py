@@ -7,6 +7,7 @@ which MPEG timestamp (90 kHz) local second 0 is.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,14 +34,17 @@ class HlsCaptions:
         segment_s: float = 6.0,
         mpegts: int = FFMPEG_START,
         keep: int | None = None,
-        name: str = "captions",
+        name: str | Callable[[int], str] = "captions",
         wall: bool = False,
     ) -> None:
-        """`name` begins the segments' file names; `wall` says that media seconds are UTC epoch seconds."""
+        """`name` begins the segments' file names, or gives the address of each by its number; `wall` says that media
+        seconds are UTC epoch seconds.
+        """
         self._origin, self._segment_s, self._mpegts, self._keep = origin, segment_s, mpegts, keep
         self._name, self._wall = name, wall
         self._cues: list[Cue] = []
         self._until = origin
+        self._first: int | None = 0 if not wall else None  # the first segment that there is
         self._ended = False
 
     @property
@@ -48,8 +52,8 @@ class HlsCaptions:
         """The numbers of the segments that are complete and still kept."""
         whole = (self._until - self._origin) / self._segment_s
         last = math.ceil(whole - 1e-9) if self._ended else math.floor(whole + 1e-9)
-        first = 0 if self._keep is None else max(0, last - self._keep)
-        return range(first, last)
+        first = self._first or 0
+        return range(first if self._keep is None else max(first, last - self._keep), last)
 
     def add(self, cue: Cue) -> None:
         """The next cue, in order."""
@@ -58,6 +62,8 @@ class HlsCaptions:
 
     def advance(self, seconds: float) -> None:
         """Captions are complete up to that media second, whether or not anything was said."""
+        if self._first is None:
+            self._first = math.floor((seconds - self._origin) / self._segment_s)
         self._until = max(self._until, seconds)
         kept = self._origin + self.segments.start * self._segment_s
         self._cues = [cue for cue in self._cues if cue.end > kept]
@@ -74,12 +80,15 @@ class HlsCaptions:
             raise KeyError(number)
         start = self._origin + number * self._segment_s
         end = start + self._segment_s
-        head = HEADER.removesuffix("\n") + f"X-TIMESTAMP-MAP=MPEGTS:{self._mpegts % _ROUND},LOCAL:00:00:00.000\n\n"
-        return head + "".join(cue_block(cue, self._origin) for cue in self._cues if cue.start < end and cue.end > start)
+        # On the wall's clock local times would have six digits of hours: they count from the first segment.
+        zero = self._origin + (self._first or 0) * self._segment_s
+        mpegts = self._mpegts + round((zero - self._origin) * 90_000)
+        head = HEADER.removesuffix("\n") + f"X-TIMESTAMP-MAP=MPEGTS:{mpegts % _ROUND},LOCAL:00:00:00.000\n\n"
+        return head + "".join(cue_block(cue, zero) for cue in self._cues if cue.start < end and cue.end > start)
 
     def segment_name(self, number: int) -> str:
         """The file name under which the playlist lists a segment."""
-        return f"{self._name}-{number:06}.vtt"
+        return self._name(number) if callable(self._name) else f"{self._name}-{number:06}.vtt"
 
     def playlist(self) -> str:
         """The media playlist of what is complete."""

@@ -29,6 +29,7 @@ from llama_vid.clients.mqtt.delivery import Delivery
 from llama_vid.clients.mqtt.options import MqttOptions
 from llama_vid.clients.mqtt.retained import Retained
 from llama_vid.clients.mqtt.source import AlertOutbox, CameraSource
+from llama_vid.clients.mqtt.spoken import SpokenLines
 from llama_vid.clients.mqtt.topics import OFFLINE, ONLINE, Topics
 
 logger = logging.getLogger(__name__)
@@ -123,7 +124,8 @@ class MqttBridge:
         retained = Retained(broker, self._options, self._cameras, self._alerts)
         commands = Commands(broker, self._topics, self._cameras)
         changed = _Changed()
-        stop = self._cameras.listen(changed.add)
+        lines = SpokenLines(broker, self._topics, self._options.address)
+        stop, unheard = self._cameras.listen(changed.add), self._cameras.hear(lines.add)
         try:
             async with asyncio.TaskGroup() as group:
                 # This one sees the connection end, whatever the others wait for.
@@ -138,9 +140,11 @@ class MqttBridge:
                     logger.info("MQTT broker %s: connected", self._options.address)
                 self._connected, self._reason = True, ""
                 group.create_task(self._follow(changed, retained), name="mqtt cameras")
+                group.create_task(lines.run(), name="mqtt captions")
                 group.create_task(self._delivery.run(broker, retained, known), name="mqtt outbox")
         finally:
             stop()
+            unheard()
 
     async def _receive(self, broker: Connection, retained: Retained, commands: Commands) -> None:
         async for message in broker.messages:

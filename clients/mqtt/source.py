@@ -31,6 +31,17 @@ class Reply:
     timestamps: tuple[float, ...] = ()
 
 
+class SpokenLine(Protocol):
+    """A finished line of what was said (`llama_vid.llm.speech.words.Line`); times in seconds of the one clock."""
+
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+    @property
+    def text(self) -> str: ...
+
+
 class CameraSource(Protocol):
     """The server's cameras. Used in the event loop's thread."""
 
@@ -39,6 +50,9 @@ class CameraSource(Protocol):
 
     def listen(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Have `callback(camera)` called, in any thread, when a card changed, came or went; the result ends that."""
+
+    def hear(self, callback: Callable[[str, SpokenLine], None]) -> Callable[[], None]:
+        """Have `callback(camera, line)` called with every finished line of captions; the result ends that."""
 
     async def ask(self, camera: str, question: str) -> Reply:
         """A question's answer. Raises LlamaVidError."""

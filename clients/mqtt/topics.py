@@ -42,6 +42,9 @@ class Topics:
     def evidence(self, camera: str) -> str:
         return f"{self.base}/{camera}/evidence"
 
+    def captions(self, camera: str) -> str:
+        return f"{self.base}/{camera}/captions"
+
     def summary_state(self, camera: str) -> str:
         return f"{self.base}/{camera}/summary/state"
 

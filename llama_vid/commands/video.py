@@ -77,6 +77,9 @@ def ask(
     """Answer a question about a whole video."""
     question = clean_text(question, "question")
     film = open_film(video, model, device, question)
+    if film.needs_listening(question):
+        with watching("Listening") as progress:
+            film.listen(progress)
     if as_json:
         write_json(film.ask(question))
         return
@@ -149,9 +152,12 @@ def search(
     text = clean_text(text, "search text")
     matches = open_film(video, model, device).search(text)
     if as_json:
-        write_json({"matches": matches})
+        found = [{"start": each.start, "end": each.end, "score": each.score} for each in matches]
+        said = [{"heard": each.heard} if each.heard else {} for each in matches]
+        write_json({"matches": [seen | words for seen, words in zip(found, said, strict=True)]})
         return
     if not matches:
         print("no moment matches")
     for match in matches:
-        print(f"{span(match.start, match.end):>15}  {match.score:.2f}")
+        heard = f"  “{match.heard}”" if match.heard else ""
+        print(f"{span(match.start, match.end):>15}  {match.score:.2f}{heard}")

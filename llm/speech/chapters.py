@@ -8,7 +8,7 @@ the speaker pauses. Each chapter is told by the sentence nearest to all of it, a
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,8 +31,10 @@ CUT_WORTH: Final = 0.15
 PAUSE_WORTH: Final = 0.10
 #: A valley must be this deep, worth included: sentences on one subject wander by half of it.
 DEEP: Final = 0.35
+#: So much of a dip does not end the way up to a hill: a sentence of three words is like nothing.
+RIPPLE: Final = 0.03
 
-_STOP_WORDS: Final = (
+_SMALL_WORDS: Final = (
     "a about above after again against all also am an and any are as at be because been before being below between "
     "both but by can could did do does doing down during each even every few first for from further get go going good "
     "got had has have having he her here hers him his how however i if in into is it its itself just know last let "
@@ -42,7 +44,8 @@ _STOP_WORDS: Final = (
     "today too two under until up upon us use used very want was way we well were what when where whether which while "
     "who whom why will with within without would yet you your yours come came look take took think thank"
 )
-_STOP: Final = frozenset(_STOP_WORDS.split())
+#: Words that carry no meaning of their own.
+STOP_WORDS: Final = frozenset(_SMALL_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,28 @@ def chapters(
 
     `encode` gives unit-length embeddings (N, D). `end` is when the last chapter ends (by default with the last line).
     """
+    work = dividing(lines, encode, cuts=cuts, end=end)
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: list[Chapter] = done.value
+            return found
+
+
+def dividing(
+    lines: Sequence[Line], encode: Encode, *, cuts: Sequence[float] = (), end: float | None = None
+) -> Generator[None, None, list[Chapter]]:
+    """As `chapters`, in short steps."""
     if not lines:
         return []
     embeddings = encode([line.text for line in lines]).float()
+    yield
     starts = [0, *_boundaries(lines, embeddings, cuts)]
     groups = [range(a, b) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
     times = [_begin(lines, group.start, cuts) for group in groups]
     ends = [*times[1:], max(lines[-1].end, end or 0.0)]
-    titles = _titles([[lines[n].text for n in group] for group in groups], embeddings, groups, encode)
+    titles = yield from _titles([[lines[n].text for n in group] for group in groups], embeddings, groups, encode)
     return [
         Chapter(start, until, title, lines[_key(embeddings, lines, group)].text)
         for start, until, title, group in zip(times, ends, titles, groups, strict=True)
@@ -82,10 +99,14 @@ def _boundaries(lines: Sequence[Line], embeddings: Tensor, cuts: Sequence[float]
     shortest = min(max(SHORTEST_S, total / 12), max(10.0, total / 3))
     side = min(SIDE_S, max(shortest, 10.0))
     alike = [1.0]
+    first = last = 0  # the sentences within `side` of the place
     for n in range(1, len(lines)):
         at = lines[n].start
-        before = [m for m in range(n) if lines[m].end > at - side]
-        after = [m for m in range(n, len(lines)) if lines[m].start < at + side]
+        while lines[first].end <= at - side and first < n - 1:
+            first += 1
+        while last < len(lines) and lines[last].start < at + side:
+            last += 1
+        before, after = range(first, n), range(n, last)
         alike.append(float(_mean(embeddings, lines, before) @ _mean(embeddings, lines, after)))
     scores = []
     for n in range(1, len(lines)):
@@ -103,7 +124,7 @@ def _boundaries(lines: Sequence[Line], embeddings: Tensor, cuts: Sequence[float]
 
 
 def _mean(embeddings: Tensor, lines: Sequence[Line], rows: Sequence[int]) -> Tensor:
-    weight = torch.tensor([float(len(lines[n].words) or 1) for n in rows])
+    weight = torch.tensor([float(len(lines[n].text.split())) for n in rows])
     return F.normalize((embeddings[list(rows)] * weight[:, None]).sum(0), dim=0)
 
 
@@ -112,9 +133,9 @@ def _depth(alike: Sequence[float], n: int) -> float:
     depth = 0.0
     for step in (-1, 1):
         at, hill = n, alike[n]
-        while 0 < at + step < len(alike) and alike[at + step] >= hill:
+        while 0 < at + step < len(alike) and alike[at + step] >= hill - RIPPLE:
             at += step
-            hill = alike[at]
+            hill = max(hill, alike[at])
         depth += hill - alike[n]
     return depth
 
@@ -134,7 +155,9 @@ def _key(embeddings: Tensor, lines: Sequence[Line], group: range) -> int:
     return max(worth, key=lambda n: worth[n])
 
 
-def _titles(texts: list[list[str]], embeddings: Tensor, groups: list[range], encode: Encode) -> list[str]:
+def _titles(
+    texts: list[list[str]], embeddings: Tensor, groups: list[range], encode: Encode
+) -> Generator[None, None, list[str]]:
     """For each chapter the phrase that is frequent in it, rare in the others, and near to what it is about."""
     counts = [Counter(phrase for text in chapter for phrase in _phrases(text)) for chapter in texts]
     shown = {key(phrase): phrase for chapter in counts for phrase in chapter}
@@ -155,6 +178,7 @@ def _titles(texts: list[list[str]], embeddings: Tensor, groups: list[range], enc
         score = [worth[name] * max(0.05, float(close)) for name, close in zip(best, near, strict=True)]
         phrase = shown[best[max(range(len(best)), key=score.__getitem__)]]
         titles.append(phrase[0].upper() + phrase[1:])
+        yield
     return titles
 
 
@@ -163,9 +187,9 @@ def _phrases(text: str) -> list[str]:
     phrases, run = [], list[str]()
     for word in [*text.split(), "."]:
         bare = word.strip(".,;:!?\"'“”‘’()[]–—")
-        if bare and key(bare) not in _STOP and len(bare) > 2 and not bare.isdigit():
+        if bare and key(bare) not in STOP_WORDS and len(bare) > 2 and not bare.isdigit():
             run.append(bare)
-        if not bare or key(bare) in _STOP or len(bare) <= 2 or word[-1] in ".,;:!?":
+        if not bare or key(bare) in STOP_WORDS or len(bare) <= 2 or word[-1] in ".,;:!?":
             phrases += [" ".join(run[a:b]) for a in range(len(run)) for b in range(a + 1, min(a + 3, len(run)) + 1)]
             run = []
     return phrases

@@ -6,7 +6,7 @@ streaming way, and much faster than real time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,11 +17,13 @@ from llama_vid.llm.speech.repeats import cut_repeats
 from llama_vid.llm.speech.voice import Voice, find_voices, is_voiced
 from llama_vid.llm.speech.whisper import prompt_of
 from llama_vid.llm.speech.words import Line, Word
-from llama_vid.stream.audio import RATE, AudioBlock
+from llama_vid.stream.audio import RATE, AudioBlock, Samples
 
 #: Pieces are cut at the longest pause behind `_FROM_S`; Whisper's view ends at 30 s.
 _FROM_S: Final = 12.0
 _LONGEST_S: Final = 28.0
+#: A voice without words for so long was not heard: the piece is recognised again, without the text before it.
+LOST_S: Final = 2.5
 
 
 def recognise_recording(
@@ -34,22 +36,43 @@ def recognise_recording(
     """The lines of a recording in order, one for each stretch of speech; `progress` hears how far it is in seconds."""
     said: list[Word] = []
     doubt = Doubt()
-    for piece in _pieces(blocks):
+    for piece in pieces(blocks):
         voices = find_voices(piece.samples, piece.seconds)
         if voices:
             begin, end = voices[0].start, voices[-1].end
             first, last = (round((at - piece.seconds) * RATE) for at in (begin, end))
-            heard = model.hear(
-                piece.samples[max(0, first) : last], begin, prompt=prompt_of(said), hotwords=hotwords, whole=True
-            )
-            words = [word for word in heard.words if is_voiced(word.start, word.end, voices)]
+            samples = piece.samples[max(0, first) : last]
+
+            def heard(
+                prompt: str, samples: Samples = samples, begin: float = begin, voices: tuple[Voice, ...] = voices
+            ) -> list[Word]:
+                found = model.hear(samples, begin, prompt=prompt, hotwords=hotwords, whole=True)
+                return [word for word in found.words if is_voiced(word.start, word.end, voices)]
+
+            words, before = heard(prompt_of(said)), prompt_of(said)
+            if before and wordless(words, voices) > LOST_S:
+                # Whisper passes over what the text before it says already: a verse, a passage that is read twice.
+                again = heard("")
+                words = again if wordless(again, voices) < wordless(words, voices) else words
             kept = doubt.sift(cut_repeats(words, said[-72:]))
             said = [*said, *kept][-120:]
             yield from _lines(kept, voices)
         progress(piece.end)
 
 
-def _pieces(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
+def wordless(words: Sequence[Word], voices: Sequence[Voice]) -> float:
+    """The longest stretch of a voice without a word in it, in seconds."""
+    longest = 0.0
+    for voice in voices:
+        inside = [word for word in words if word.end > voice.start and word.start < voice.end]
+        ends = [voice.start, *(word.end for word in inside)]
+        starts = [*(word.start for word in inside), voice.end]
+        longest = max([longest, *(start - end for end, start in zip(ends, starts, strict=True))])
+    return longest
+
+
+def pieces(blocks: Iterable[AudioBlock]) -> Iterator[AudioBlock]:
+    """The same sound in pieces of up to 28 s, cut where nobody speaks."""
     held: AudioBlock | None = None
     for block in blocks:
         if held is not None and (block.gap or abs(block.seconds - held.end) > 0.5):

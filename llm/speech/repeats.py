@@ -14,6 +14,28 @@ ALLOWED_LONGER: Final = 2
 LONGEST_RUN: Final = 24
 
 
+#: Nobody says three words or more at less than so many seconds each; Whisper places what it invents at the edge of a
+#: window or in a pause ("Thank you very much.") so.
+RUSHED_S: Final = 0.06
+RUSHED: Final = 3
+RUSHED_MOST: Final = 12
+
+
+def without_rushed(words: Sequence[Word]) -> tuple[Word, ...]:
+    """The words without runs that are faster than anybody speaks."""
+    kept: list[Word] = []
+    at = 0
+    while at < len(words):
+        rushed = 0
+        for count in range(RUSHED, min(RUSHED_MOST, len(words) - at) + 1):
+            if words[at + count - 1].end - words[at].start < RUSHED_S * count:
+                rushed = count
+        if not rushed:
+            kept.append(words[at])
+        at += rushed or 1
+    return tuple(kept)
+
+
 def cut_repeats(words: Sequence[Word], before: Sequence[Word] = ()) -> tuple[Word, ...]:
     """The words up to where they begin to go in circles; the first time round is kept.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llama_vid.errors import BundleError, ConfigError
-from llama_vid.llm.speech.repeats import cut_repeats
+from llama_vid.llm.speech.repeats import cut_repeats, without_rushed
 from llama_vid.llm.speech.words import Word
 from llama_vid.stream.audio import RATE, Samples
 from llama_vid.tokenizer.parts import Part
@@ -130,7 +130,7 @@ class SpeechModel:
         left_out = 0
         for segment in found:
             placed = _placed(segment.words or (), start, seconds)
-            believed = _believed(placed, segment)
+            believed = without_rushed(_believed(placed, segment))
             left_out += len(placed) - len(believed)
             words += believed
         kept = cut_repeats(words)

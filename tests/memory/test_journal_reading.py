@@ -201,3 +201,16 @@ def test_closing_writes_what_waits_and_what_comes_later_is_counted(tmp_path: Pat
         assert db.execute("SELECT count(*), max(end) FROM entries").fetchone() == (1, 1.0)
     assert not (tmp_path / "journal.db-wal").exists()
     assert (tmp_path / "frames/front/1970-01-01/00/0.000.jpg").read_bytes() == b"jpeg"
+
+
+def test_lines_of_a_kind_are_read_without_their_data_the_newest_first_of_all(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        camera = journal.camera("yard")
+        for second in range(5):
+            camera.note(
+                Record("transcript", float(second), second + 0.5, f"line {second}", {"words": [[0, 1, "x", 1]]})
+            )
+        camera.note(Record("alert", 1.0, 2.0, "not said"))
+        journal.flush()
+        assert camera.said("transcript", 0.0, 10.0, 2) == [(3.0, 3.5, "line 3"), (4.0, 4.5, "line 4")]
+        assert [text for _, _, text in camera.said("transcript", 1.2, 2.0, 10)] == ["line 1", "line 2"]

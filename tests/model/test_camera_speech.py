@@ -14,7 +14,7 @@ from llama_vid.caption_desk import TRANSCRIPT
 from llama_vid.errors import BundleError
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.whisper import WHISPER
-from llama_vid.llm.speech.words import CaptionEvent
+from llama_vid.llm.speech.words import CaptionEvent, Line
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.settings_captions import CaptionSettings
@@ -46,6 +46,7 @@ async def test_what_is_said_is_told_kept_and_raises_an_alert(data: Path, tmp_pat
     film = speaking(data, tmp_path / "talk.mp4")
     said: list[CaptionEvent] = []
     alerts: list[AlertChange] = []
+    lines_said: list[Line] = []
     heard = asyncio.Event()
 
     def alert(change: AlertChange) -> None:
@@ -58,8 +59,13 @@ async def test_what_is_said_is_told_kept_and_raises_an_alert(data: Path, tmp_pat
         watching = model.watch(
             str(film), name="hall", rules=[rule], on_alert=alert, captions=CaptionSettings(), on_caption=said.append
         )
-        async with watching, asyncio.timeout(90):
+        async with watching as session, asyncio.timeout(90):
+            session.on_line(lines_said.append)
             await heard.wait()
+            asked = [piece async for piece in session.ask("What did the speaker say about your country?")][-1].answer
+            moments = await session.search("ask what you can do for your country")
+            chapters = await session.chapters()
+            counts, heard_to = session.hearing, session.heard_to
         model.close()
         journal.flush()
         lines = journal.camera("hall").records(TRANSCRIPT, float("-inf"), float("inf"))
@@ -67,5 +73,17 @@ async def test_what_is_said_is_told_kept_and_raises_an_alert(data: Path, tmp_pat
     assert "what your country can do for you" in final
     assert "what your country can do" in " ".join(line.text for line in lines).lower()
     assert all(line.data["words"] for line in lines)
+    assert asked is not None
+    assert "country" in asked.answer.lower()
+    assert asked.evidence
+    began = lines_said[0].start
+    assert all(began - 0.5 <= at <= began + 15 for at in asked.timestamps)
+    assert "country" in moments[0].heard.lower()
+    assert len(chapters) == 1
+    assert chapters[0].start == pytest.approx(began, abs=2)
+    assert counts is not None
+    assert counts.words > 10
+    assert heard_to is not None
+    assert heard_to > began
     assert alerts[0].type == "new"
     assert "your country" in alerts[0].event.text.lower()

@@ -21,15 +21,17 @@ from PIL import Image
 from llama_vid.errors import QuestionError, SourceError
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
-from llama_vid.llm.speech.words import CaptionEvent
+from llama_vid.llm.speech.caption_stream import CaptionStats
+from llama_vid.llm.speech.chapters import Chapter
+from llama_vid.llm.speech.words import CaptionEvent, Line
 from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.rule_trial import Curve, Trial
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
 from llama_vid.stream.source import SourceStats
+from llama_vid.stream.view import View
 
 SPANS = [
-from llama_vid.stream.view import View
     Span(0.0, 4.0, "an empty doorway", 0.01),
     Span(4.0, 9.5, "a man puts a package down", 0.42),
     Span(9.5, 20.0, "a package at the door", 0.02),
@@ -52,9 +54,9 @@ class ScriptedSession:
     ) -> None:
         self.captions, self.say = captions, on_caption
         self.masks: tuple[Corners, ...] = ()
+        self.view: View | None = None
         self.forgotten: list[tuple[float, float]] = []
         self.rules, self.paused, self.raise_alert = tuple(rules), False, on_alert
-        self.view: View | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.source, self.name, self.fps, self.watch_for = source, name, fps, watch_for
         self.questions: list[tuple[str, str | None]] = []
@@ -66,6 +68,8 @@ class ScriptedSession:
         self.watched_s = 20.0
         self.stats = SourceStats(20, 1, 0, ["one frame was damaged"])
         self.tokens = TokenUse(20, 40)
+        self.hearing: CaptionStats | None = None
+        self.heard_to: float | None = None
         self.memory = MemoryUse(20, 40, 921_600, "12 entries (12 s) in 0.1 s", 7200)
         self._callbacks: list[Callable[[Any, str], None]] = []
 
@@ -93,6 +97,13 @@ class ScriptedSession:
 
     def on_state(self, callback: Callable[[Any, str], None]) -> None:
         self._callbacks.append(callback)
+
+    def on_line(self, callback: Callable[[Line], None]) -> None:
+        self.say_line = callback
+
+    async def chapters(self, start: float | None = None, end: float | None = None) -> list[Chapter]:
+        self.divided = (start, end)
+        return [Chapter(4.0, 20.0, "Packages", "A package was put down.")]
 
     async def apply_rules(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
@@ -184,6 +195,7 @@ class ScriptedModel:
         captions: CaptionSettings = OFF,
         on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
         masks: Sequence[Corners] = (),
+        view: View | None = None,
     ) -> ScriptedSession:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
         session.masks, session.view = tuple(masks), view
@@ -195,7 +207,6 @@ class ScriptedModel:
 
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         self.tried = (camera, [rule.name for rule in rules], start, end)
-        view: View | None = None,
         event = AlertEvent("evt_t", camera, rules[0].name, "Seen.", 5.0, 8.0, 0.8, frames=(6.0,))
         return Trial((event,), Curve((4.0, 5.0, 6.0), {rule.name: (0.1, 0.8, 0.7) for rule in rules}), 3)
 

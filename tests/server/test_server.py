@@ -109,6 +109,7 @@ def test_cameras_are_described_without_secrets(server: RunningServer) -> None:
         "watch_for": None,
         "masked": False,
         "watched_s": 20.0,
+        "captions": None,
         "frames": 20,
         "dropped": 1,
         "reconnects": 0,

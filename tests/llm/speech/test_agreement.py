@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from llama_vid.llm.speech.agreement import Agreement
 from llama_vid.llm.speech.doubt import Doubt
 from llama_vid.llm.speech.lines import Sentences
-from llama_vid.llm.speech.repeats import cut_repeats
+from llama_vid.llm.speech.repeats import cut_repeats, without_rushed
 from llama_vid.llm.speech.words import Word, ends_sentence, key
 
 
@@ -69,6 +69,20 @@ def test_loops_are_cut_where_they_begin() -> None:
     assert said(cut_repeats(words(sentence))) == sentence
     # A loop that began in what is committed already adds nothing.
     assert cut_repeats(words("I don't know"), words("I don't know, I don't know,")) == ()
+
+
+def test_words_that_nobody_could_say_so_fast_are_left_out() -> None:
+    """What Whisper made up in pauses of a real lecture."""
+    said = [Word(10.0 + n, 10.4 + n, text, 0.9) for n, text in enumerate(["fine", "in", "form."])]
+    made_up = [
+        Word(626.45 + n / 200, 626.45 + n / 200, text, 0.7) for n, text in enumerate(["Thank", "you", "very", "much."])
+    ]
+    late = [
+        Word(861.23, 861.35, "We'll", 0.8),
+        *(Word(861.35, 861.37 + n / 50, t, 0.8) for n, t in enumerate(("see", "you"))),
+    ]
+    assert without_rushed([*said, *made_up, *late]) == tuple(said)
+    assert without_rushed([*said, Word(13.0, 13.0, "so", 0.9), Word(13.02, 13.05, "it", 0.9)])[3:] != ()
 
 
 def test_unsure_words_are_not_believed_until_they_are_sure_again() -> None:

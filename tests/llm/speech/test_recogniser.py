@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 import pytest
 
 from llama_vid.llm.speech.effort import EFFORTS, LATE_S, Effort, Ladder
-from llama_vid.llm.speech.pieces import recognise_recording
+from llama_vid.llm.speech.pieces import recognise_recording, wordless
 from llama_vid.llm.speech.recogniser import PATIENCE_S, Recogniser
+from llama_vid.llm.speech.whisper import Heard
 from llama_vid.llm.speech.words import CaptionEvent
-from llama_vid.stream.audio import RATE, AudioBlock
-from tests.llm.speech.talk import Listener, bare, blocks, finals, sound, talk
+from llama_vid.stream.audio import RATE, AudioBlock, Samples
+from tests.llm.speech.talk import Listener, bare, blocks, finals, loud_voices, sound, talk
 
 pytestmark = pytest.mark.usefixtures("loud")
 
@@ -124,6 +127,27 @@ def test_a_recording_in_pieces_has_every_word_once() -> None:
     assert bare([word for line in lines for word in line.words]) == bare(truth)
     assert max(end - start for start, end, _ in listener.calls) <= 28.5
     assert done == sorted(done)
+
+
+class Skipping(Listener):
+    """Hears nothing behind text that it was shown before, as Whisper does with a passage that is read twice."""
+
+    def hear(self, samples: Samples, start: float, *, prompt: str = "", **how: Any) -> Heard:
+        self.prompts.append(prompt)
+        heard = super().hear(samples, start, **how)
+        return Heard(heard.words[:2]) if prompt else heard
+
+    prompts: ClassVar[list[str]] = []
+
+
+def test_a_passage_that_was_passed_over_is_heard_again_without_the_text_before_it() -> None:
+    truth = talk(200, pause_every=13)
+    listener = Skipping(truth)
+    lines = list(recognise_recording(listener, blocks(sound(truth, truth[-1].end + 1))))
+    assert bare([word for line in lines for word in line.words]) == bare(truth)
+    assert "" in listener.prompts[1:]
+    assert wordless(truth[:13], loud_voices(sound(truth[:13], 7.0), 0.0)) < 0.5
+    assert wordless(truth[:3], loud_voices(sound(truth[:13], 7.0), 0.0)) > 3.0
 
 
 def test_effort_is_given_up_in_the_stated_order_and_taken_up_again() -> None:
