@@ -106,6 +106,7 @@ class History:
         camera = self._desk.find(name)
         session = camera.session if camera is not None else None
         found = Forgotten()
+        self._desk.captions.drop(name)
 
         async def erase() -> None:
             nonlocal found
@@ -126,9 +127,7 @@ class History:
             await session.forget(start, end, erase)
         else:
             await erase()
-        logger.info(
-            "Camera %s: %.0f s of memory and %d pictures were forgotten", name, found.seconds, found.pictures
-        )
+        logger.info("Camera %s: %.0f s of memory and %d pictures were forgotten", name, found.seconds, found.pictures)
         return found
 
     async def export(self, name: str, start: float, end: float) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from llama_vid.errors import ConfigError, LlamaVidError
 from llama_vid.memory.journal import Journal
 from llama_vid.memory.records import Record, ToldSpan
 from tests.server.running import RunningServer, running_server
+from tests.server.test_captions import HALL, line, say
 
 NOON = 1_790_000_000.0
 
@@ -58,6 +59,17 @@ def test_forgetting_over_http(tmp_path: Path) -> None:
         assert server.http.delete("/api/cameras/front/memory", params={"from": 0, "to": 10}).status_code == 200
         assert server.model.session("front").forgotten == [(0.0, 10.0)]
         assert server.model.session("back").forgotten == []
+
+
+def test_live_captions_are_forgotten_too() -> None:
+    begin = 6.0 * 283_333_000
+    with running_server(HALL) as server:
+        say(server, "hall", line("Four score and seven years ago.", begin + 1))
+        server.model.session("hall").heard_to = begin + 30.0
+        assert ".vtt" in server.http.get("/api/cameras/hall/captions.m3u8").text
+        span = {"from": begin, "to": begin + 60}
+        assert server.http.delete("/api/cameras/hall/memory", params=span).status_code == 200
+        assert server.http.get(f"/api/cameras/hall/captions/{283_333_000}.vtt").status_code == 404
 
 
 @pytest.mark.parametrize(
