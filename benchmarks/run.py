@@ -23,6 +23,7 @@ BENCHMARKS: Final[dict[str, str]] = {
     "tokens": "tokens a frame, an hour, a context, and what they are worth",
     "alerts": "from the frame to the MQTT message, with eight cameras",
     "clients": "200 websocket clients that watch and ask",
+    "glass": "from a publisher's glass to pictures, searches, answers and viewers",
     "captions": "a lecture's words: wrong ones, delays, cores",
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -25,16 +27,13 @@ class WebrtcDesk:
         self._settings = settings
         self.ice: tuple[IceServer, ...] = tuple(server.read() for server in settings.ice_servers)
         self._viewers: Viewers | None = None
-        self._open = False
 
     async def __aenter__(self) -> Self:
-        self._open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
         if self._viewers is not None:
             await self._viewers.__aexit__(kind, error, trace)
 
@@ -67,9 +66,9 @@ class WebrtcDesk:
 
     async def _those(self) -> Viewers:
         if self._viewers is None:
-            from llama_vid.stream.whep import Viewers
-
+            whep = await asyncio.to_thread(import_module, "llama_vid.stream.whep")  # half a second
+        if self._viewers is None:
             settings = self._settings
-            viewers = Viewers(most=settings.max_viewers, most_encoded=settings.max_encoded, ice=self.ice)
-            self._viewers = await viewers.__aenter__()
+            self._viewers = whep.Viewers(most=settings.max_viewers, most_encoded=settings.max_encoded, ice=self.ice)
+            await self._viewers.__aenter__()
         return self._viewers
