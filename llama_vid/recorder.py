@@ -117,7 +117,7 @@ class Recorder:
 
         Frames of a time that was forgotten, which waited meanwhile, are left out.
         """
-        frames = [frame for frame in frames if not self._is_forgotten(frame.seconds + self._shift)]
+        frames = [frame for frame in frames if not self.has_forgotten(frame.seconds + self._shift)]
         if not frames:
             return Glance((), (), None, torch.empty(0, dtype=torch.uint8))
         pixels = self.bundle.tower.pixels([frame.image for frame in frames])
@@ -235,8 +235,10 @@ class Recorder:
         self.bank.replace(replace(entry, embedding=entry.embedding.half()) for entry in entries)
         self._scene = max(self._scene, entries[-1].scene if entries else 0)
 
-    def _is_forgotten(self, seconds: float) -> bool:
-        return any(start <= seconds < end for start, end in self._forgotten)
+    def has_forgotten(self, start: float, end: float | None = None) -> bool:
+        """Whether an instant, or [start, end), touches a time that was forgotten: late news of it is turned away."""
+        last = start if end is None else end
+        return any(start < until and (last > since or start >= since) for since, until in self._forgotten)
 
     def jpeg(self, seconds: float | None = None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest) as JPEG; None while there is none."""

@@ -319,7 +319,9 @@ class Session:
         return self._rules.scores if self._rules is not None else ()
 
     def _said(self, line: Line) -> None:
-        """A finished line of speech: kept, and heard by the rules."""
+        """A finished line of speech: kept, and heard by the rules; not one that was begun before it was forgotten."""
+        if self._watching.recorder.has_forgotten(line.start, line.end):
+            return
         self._transcript.add(line)
         for sink in self._line_sinks:
             sink(line)

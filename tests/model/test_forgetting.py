@@ -14,6 +14,7 @@ from PIL import Image
 
 from llama_vid.errors import QuestionError
 from llama_vid.llm.answer import Answer
+from llama_vid.llm.speech.words import Line
 from llama_vid.memory.journal import Journal
 from llama_vid.stream.frame import Frame
 from tests.bundles import film, mini
@@ -115,6 +116,9 @@ async def test_frames_that_waited_and_what_comes_next(model: LLaMAVID, journal: 
 
         # Frames of that time that were on their way are turned away; those after it are seen as if for the first time.
         await session._thread.run(1, lambda: add(street[8:]))
+        session._said(Line(BEGIN + 14, BEGIN + 16, "It was said in the dark.", ()))
+        session._said(Line(BEGIN + 16, BEGIN + 17, "It was said in the light.", ()))
+        assert [line.text for line in session._transcript.lines(0, 1e12)] == ["It was said in the light."]
         entries = session._watching.entries
         assert entries[0].start == BEGIN + 15
         assert not entries[0].pair.held
