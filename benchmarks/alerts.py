@@ -6,7 +6,8 @@ Real RTSP cameras on loopback (640×360, a key frame a second) show a street wit
 server's own parts watch them: rules with a second look, the journal, which has an alert on disk before it is told, the
 outbox, and the MQTT bridge to a real mosquitto. A subscriber notes when each `new` arrives; it is as late as that is
 after the time of the frame with which the rule was satisfied for as long as `for` says. Floor in the same run: a
-message from one MQTT client to another through the same broker.
+message from one MQTT client to another through the same broker. Beside it stands what one rule and fifty cost of a
+frame that changed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import aiomqtt
 
 from benchmarks.asking import percentile
 from benchmarks.cameras import own_cpu_s
+from benchmarks.rule_costs import rule_costs
 from benchmarks.samples import loop_film
 from benchmarks.wall import QUIET_RATE, QUIET_SIZE, Wall, clip_images, write_film
 from llama_vid.alert_desk import AlertDesk
@@ -40,6 +42,7 @@ from llama_vid.history import History
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.model import LLaMAVID
+from llama_vid.session import Session
 from llama_vid.settings import Config
 from llama_vid.stream.whip import WhipIngest
 
@@ -47,7 +50,6 @@ CAMERAS: Final = 8
 SECONDS: Final = 120.0
 SHOWN_S: Final = 9  # seconds of each film before the other one
 GOAL_S: Final = 1.5
-FRAME_S: Final = 1.0  # at one frame a second
 PINGS: Final = 100
 RULES: Final = (
     {"name": "car", "when": "a car", "for": "2s", "cooldown": "0s"},
@@ -67,6 +69,7 @@ class Alerts:
     told_s: tuple[float, ...]
     ping_s: tuple[float, ...]
     cores: float
+    rules_s: dict[int, float]
 
     def to_json(self) -> dict[str, Any]:
         def shape(values: tuple[float, ...]) -> dict[str, float | None]:
@@ -85,6 +88,7 @@ class Alerts:
             "frame_to_message": shape(self.late_s) | {"goal_p95_s": GOAL_S},
             "of_it_frame_to_listener": shape(self.told_s),
             "cores": self.cores,
+            "rules_s_a_frame": {str(count): seconds for count, seconds in self.rules_s.items()},
             "floor": {"message_through_the_broker": shape(self.ping_s)},
         }
 
@@ -158,11 +162,14 @@ def measure(
         port = stack.enter_context(broker(folder))
         journal = stack.enter_context(Journal(folder / "memory"))
         model = model or LLaMAVID.from_pretrained("mini", journal=journal)
+        costs = rule_costs(model.bundle)
         wall = stack.enter_context(Wall(films(folder, int(seconds) + 90), cameras))
-        return asyncio.run(_watch(model, journal, wall, port, seconds))
+        return asyncio.run(_watch(model, journal, wall, port, seconds, costs))
 
 
-async def _watch(model: LLaMAVID, journal: Journal, wall: Wall, port: int, seconds: float) -> Alerts:
+async def _watch(
+    model: LLaMAVID, journal: Journal, wall: Wall, port: int, seconds: float, costs: dict[int, float]
+) -> Alerts:
     config = Config.model_validate(
         {
             "mqtt": {"host": "127.0.0.1", "port": port},
@@ -172,14 +179,13 @@ async def _watch(model: LLaMAVID, journal: Journal, wall: Wall, port: int, secon
     announcements = Announcements.of(config)
     announcements.open(journal.alerts)
     alerts = AlertDesk(journal)
-    at: dict[str, float] = {}
+    raised: dict[str, AlertChange] = {}
     told: dict[str, float] = {}
     came: dict[str, float] = {}
 
     def heard(change: AlertChange) -> None:
         if change.type == "new":
-            # A frame stands for the second that begins with it; a change is dated to that second's end.
-            at[change.event.id], told[change.event.id] = change.at - FRAME_S, time.time()
+            raised[change.event.id], told[change.event.id] = change, time.time()
 
     async def collect() -> None:
         async for name, when in _arrivals(port):
@@ -198,7 +204,7 @@ async def _watch(model: LLaMAVID, journal: Journal, wall: Wall, port: int, secon
         await asyncio.sleep(seconds)
         cores = (own_cpu_s() - used) / (time.monotonic() - began)
         await asyncio.sleep(2.0)  # the last ones on their way
-        raised = len(at)
+        at = {name: frame_time(desk, change) for name, change in raised.items()}
         late = tuple(came[name] - at[name] for name in at if name in came)
         told_s = tuple(told[name] - at[name] for name in at)
         for name in desk.names():
@@ -207,7 +213,16 @@ async def _watch(model: LLaMAVID, journal: Journal, wall: Wall, port: int, secon
             task.cancel()
     if not late:
         raise LlamaVidError("no alert was raised; the sample films do not show what the rules look for")
-    return Alerts(len(config.cameras), seconds, late, raised, told_s, ping, cores)
+    return Alerts(len(config.cameras), seconds, late, len(raised), told_s, ping, cores, costs)
+
+
+def frame_time(desk: CameraDesk, change: AlertChange) -> float:
+    """When the frame was taken with which a rule was satisfied for long enough: a change is dated to that frame's end,
+    up to which it stands for what the camera sees.
+    """
+    session = desk.camera(change.event.camera).session
+    assert isinstance(session, Session)
+    return next(second.start for second in reversed(session.rule_scores) if second.end == change.at)
 
 
 if __name__ == "__main__":
