@@ -59,47 +59,62 @@ def _content(value: Any) -> Any:
     return value
 
 
-def _refused(reason: str, allowed: Callable[[Any], bool], schema: dict[str, Any]) -> Any:
-    """A parameter that is refused unless it asks for what is done anyway; what is left of it is None."""
+def _only(allowed: Callable[[Any], bool], reason: str) -> BeforeValidator:
+    """Refuses a parameter unless it asks for what is done anyway; what is left of it is None."""
 
     def check(value: Any) -> None:
         if value is not None and not allowed(value):
-            raise PydanticCustomError("unsupported_parameter", reason)  # type: ignore[arg-type]
+            raise PydanticCustomError("unsupported_parameter", reason)
 
-    return Annotated[Any, BeforeValidator(check), WithJsonSchema({"anyOf": [schema, {"type": "null"}]})]
-
-
-def _empty(value: Any) -> bool:
-    return value in ([], {}) or value is False
+    return BeforeValidator(check)
 
 
-_NO_TOOLS: Final = "Tools are not supported: a camera answers questions and calls nothing; leave them out"
-_NOTHING: Final = {"type": "array", "items": {}, "maxItems": 0}
-_Tools = _refused(_NO_TOOLS, _empty, _NOTHING)
-_Choices = _refused(
-    "Only one answer is given: leave n out, or make it 1", lambda value: value is not True and value == 1, {"const": 1}
-)
-_LogProbs = _refused(
-    "Log probabilities are not supported: most answers are looked up, not sampled; leave it out",
-    lambda value: value is False,
-    {"const": False},
-)
-_TopLogProbs = _refused(
-    "Log probabilities are not supported; leave it out",
-    lambda value: value is not False and value == 0,
-    {"const": 0},
-)
-_Format = _refused(
-    "Answers are plain text: leave response_format out, or make its type text",
-    lambda value: isinstance(value, dict) and value.get("type") == "text",
-    {"type": "object", "properties": {"type": {"const": "text"}}, "required": ["type"]},
-)
-_Modalities = _refused(
-    'Answers are text only: leave modalities out, or make it ["text"]',
-    lambda value: value == ["text"],
-    {"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1},
-)
-_Audio = _refused("Answers are not spoken: leave audio out", lambda _: False, {"type": "null"})
+def _or_null(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [schema, {"type": "null"}]})
+
+
+_Choices = Annotated[
+    None,
+    _only(lambda n: n is not True and n == 1, "Only one answer is given: leave n out, or make it 1"),
+    _or_null({"const": 1}),
+]
+_Tools = Annotated[
+    None,
+    _only(
+        lambda tools: tools in ([], {}),
+        "Tools are not supported: a camera answers questions and calls nothing; leave them out",
+    ),
+    _or_null({"type": "array", "items": {}, "maxItems": 0}),
+]
+_LogProbs = Annotated[
+    None,
+    _only(
+        lambda wanted: wanted is False,
+        "Log probabilities are not supported: most answers are looked up, not sampled; leave it out",
+    ),
+    _or_null({"const": False}),
+]
+_TopLogProbs = Annotated[
+    None,
+    _only(lambda n: n is not False and n == 0, "Log probabilities are not supported; leave it out"),
+    _or_null({"const": 0}),
+]
+_Format = Annotated[
+    None,
+    _only(
+        lambda wanted: isinstance(wanted, dict) and wanted.get("type") == "text",
+        "Answers are plain text: leave response_format out, or make its type text",
+    ),
+    _or_null({"type": "object", "properties": {"type": {"const": "text"}}, "required": ["type"]}),
+]
+_Modalities = Annotated[
+    None,
+    _only(lambda wanted: wanted == ["text"], 'Answers are text only: leave modalities out, or make it ["text"]'),
+    _or_null({"type": "array", "items": {"const": "text"}, "minItems": 1, "maxItems": 1}),
+]
+_Audio = Annotated[
+    None, _only(lambda _: False, "Answers are not spoken: leave audio out"), WithJsonSchema({"type": "null"})
+]
 
 
 class TextPart(BaseModel):
