@@ -83,7 +83,7 @@ def cameras(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def open_at(browser: Browser, server: RunningServer, place: str = "", **options: Any) -> Page:
-    page = browser.new_page(**({"viewport": DESKTOP} | options))
+    page = browser.new_page(**({"viewport": DESKTOP, "reduced_motion": "reduce"} | options))
     page.set_default_timeout(PATIENCE_MS)
     page.goto(f"{server.url}/{place}")
     page.wait_for_selector('#link[data-state="ready"]')

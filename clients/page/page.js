@@ -60,7 +60,7 @@ function open() {
     subtitles.show();
   };
   const watchPast = (anew) => {
-    const mine = state.camera === null ? null : new Past(api, state.camera, () => { if (past === mine) tell(); });
+    const mine = state.camera === null ? null : new Past(api, state.camera, { changed: () => { if (past === mine) tell(); }, open: () => Boolean(state.shown?.open) });
     past = mine;
     if (!past) return;
     if (!anew) tell(); // after forgetting, what was there stays until what is left has come

@@ -4,12 +4,12 @@ import { cameraPath } from "/page/api.js";
 
 const AGAIN_S = 180; // scenes of the last minutes may still change: they are told again when they are over
 const EVENTS = 500;
+const CHAPTERS_MS = 60000; // the model divides a talk: that is not asked for with every look
 
 export class Past {
-  constructor(api, camera, changed) {
-    this.api = api;
-    this.camera = camera;
-    this.changed = changed;
+  // `changed()` is called when there is more; `open()` says whether the camera is being watched.
+  constructor(api, camera, { changed, open }) {
+    Object.assign(this, { api, camera, changed, open });
     this.spans = []; // { start, end, caption, motion } in time order, none overlapping
     this.events = new Map(); // id -> event as the API tells it
     this.cues = []; // { start, end, text }
@@ -45,7 +45,8 @@ export class Past {
 
   async refresh() {
     try {
-      await Promise.all([this.readSpans(), this.readEvents(), this.readCues(), this.readChapters()]);
+      await Promise.all([this.readSpans(), this.readEvents(), this.readCues()]);
+      await this.readChapters();
       this.state = "ready";
     } catch (problem) {
       if (this.state === "loading") this.state = "failed";
@@ -90,7 +91,9 @@ export class Past {
   }
 
   async readChapters() {
-    if (!this.cues.length || !this.api.offers("/api/cameras/{camera_id}/chapters")) return;
+    if (!this.cues.length || !this.open() || !this.api.offers("/api/cameras/{camera_id}/chapters")) return;
+    if (performance.now() - (this.divided ?? -Infinity) < CHAPTERS_MS) return;
+    this.divided = performance.now();
     this.chapters = (await this.api.get(cameraPath(this.camera, "/chapters"))).chapters;
   }
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from llama_vid.caption_desk import record_of
 from llama_vid.llm.speech.words import CaptionEvent, Line, Word
 from llama_vid.memory.alerts import AlertChange, AlertEvent
+from llama_vid.memory.journal import Journal
 from tests.clients.browsing import Complaints, chromium, needs_chromium, open_page
 from tests.server.running import RunningServer, running_server, until
 
@@ -246,6 +248,24 @@ def test_captions_are_over_the_picture(front: Page, server: RunningServer) -> No
     say("final", " ".join(["words"] * 40))
     until(lambda: "words" in front.inner_text("#subtitles"), "more words")
     assert len(front.inner_text("#subtitles")) <= 90
+
+
+def test_what_was_said_is_in_the_timeline(browser: Browser, complaints: Complaints, tmp_path: Path) -> None:
+    text = "Put the package down, please."
+    words = [Word(5.0 + n / 2, 5.4 + n / 2, word, 0.9) for n, word in enumerate(text.split())]
+    with Journal(tmp_path) as journal:
+        journal.camera("front").note(record_of(Line.of(words)))
+        journal.camera("front").flush()
+    with running_server(memory=tmp_path) as server:
+        page = open_page(browser, server.url, complaints, "#/front")
+        page.wait_for_selector("#scenes .chapter")
+        assert page.locator(".lanes .said").count() == 1
+        page.check('[name="kind"][value="said"]', force=True)
+        rows = [row.split("\n")[-1] for row in page.locator("#scenes li").all_inner_texts()]
+        assert rows == [f"“{text}”", "Packages"]
+        page.click("#scenes li:first-child a")
+        until(lambda: page.inner_text("#subtitles") == text, "the words of then")
+        page.close()
 
 
 def test_a_rule_is_tried_while_one_types(front: Page, server: RunningServer, complaints: Complaints) -> None:
