@@ -11,7 +11,7 @@ from typing import Final
 
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.speech.words import Line
-from llama_vid.llm.spoken import QUOTED, listened, quote, spoken_lines, topics
+from llama_vid.llm.spoken import QUOTED, distinct, listened, quote, spoken_lines, topics
 from llama_vid.llm.transcript import Heard, Hit, waited
 
 #: Somebody speaks for this share of the time: a talk.
@@ -71,7 +71,7 @@ def bearing(inquiry: Inquiry) -> Generator[str, None, list[Hit]]:
     if not lines:
         return []
     found = yield from waited(heard.matching(lines, asked.subject or asked.text, asked.text))
-    return [hit for hit in found if hit.score >= BEARING]
+    return distinct([hit for hit in found if hit.score >= BEARING])
 
 
 def speak_for_themselves(inquiry: Inquiry, hits: Sequence[Hit]) -> bool:

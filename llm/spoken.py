@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from llama_vid.llm.inquiry import Inquiry
+from llama_vid.llm.mentions import TOGETHER_S, mentions_of, together
 from llama_vid.llm.speech.words import Line, key
 from llama_vid.llm.spoken_questions import AboutSpeech, Spoken
-from llama_vid.llm.topic import Topic
 from llama_vid.llm.transcript import Heard, Hit, waited
 from llama_vid.llm.words import duration, listed, often
 from llama_vid.memory.entry import MemoryEntry
@@ -27,20 +27,10 @@ WORSE: Final = 0.2
 TOLD: Final = 12
 #: Topics told of a span.
 TOPICS: Final = 12
+#: Two lines that share so many of their words say the same.
+SAME: Final = 0.85
 #: A line that begins so soon after the one before goes on with it.
 FOLLOWS_S: Final = 4.0
-#: Mentions so near are one: the speaker goes on about it.
-TOGETHER_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """A moment at which a topic is named, and the line in which it is."""
-
-    at: float
-    end: float
-    line: Line
-    score: float
 
 
 def tell(about: AboutSpeech, heard: Heard, inquiry: Inquiry) -> Iterator[str]:
@@ -95,6 +85,21 @@ def quote(inquiry: Inquiry, hits: Sequence[Hit]) -> str:
     return " ".join(parts)
 
 
+def distinct(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits (best first) without those that say the same again; of such the earliest stays."""
+    kept: list[tuple[set[str], Hit]] = []
+    for hit in hits:
+        words = {key(word) for word in hit.line.text.split()}
+        for at, (known, earlier) in enumerate(kept):
+            if len(words & known) >= SAME * len(words | known):
+                if hit.number < earlier.number:
+                    kept[at] = known, hit
+                break
+        else:
+            kept.append((words, hit))
+    return [hit for _, hit in kept]
+
+
 def picture_cuts(entries: Sequence[MemoryEntry]) -> list[float]:
     """When the picture changes wholly, as memory has it: slides."""
     return [entry.start for before, entry in itertools.pairwise(entries) if entry.scene != before.scene]
@@ -105,8 +110,10 @@ def _said(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence[Li
     if about.which and found:
         named = [hit for hit in found if hit.worded] or found[:1]
         found = [(min if about.which == "first" else max)(named, key=lambda hit: hit.number)]
-    best = [hit for hit in found if hit.score >= found[0].score - WORSE][:QUOTED]
-    yield quote(inquiry, best) if best else f"I have heard nothing about {about.topic}."
+    if not any(hit.share for hit in found):
+        yield _other_words(about, inquiry, found)
+        return
+    yield quote(inquiry, distinct([hit for hit in found if hit.score >= found[0].score - WORSE])[:QUOTED])
 
 
 def _all_said(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence[Line]) -> Iterator[str]:
@@ -132,13 +139,13 @@ def _all_said(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequenc
 
 def _when(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence[Line]) -> Iterator[str]:
     found = yield from waited(heard.matching(lines, about.topic))
-    mentions = _mentions(heard, about, found, lines)
+    mentions = mentions_of(heard, about.topic, found, lines)
     if not mentions:
         yield f"{_other_words(about, inquiry, found)}"
         return
     if about.which:
         mentions = mentions[:1] if about.which == "first" else mentions[-1:]
-    runs = _together(mentions)
+    runs = together(mentions)
     for run in runs:
         text = " ".join(dict.fromkeys(mention.line.text for mention in run))
         inquiry.note(run[0].at, max(mention.end for mention in run), run[0].score, f"“{text}”")
@@ -153,7 +160,7 @@ def _when(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence[Li
 
 def _how_often(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence[Line]) -> Iterator[str]:
     found = yield from waited(heard.matching(lines, about.topic))
-    mentions = _mentions(heard, about, found, lines)
+    mentions = mentions_of(heard, about.topic, found, lines)
     if not mentions:
         yield f"Never. {_other_words(about, inquiry, found)}"
         return
@@ -183,7 +190,7 @@ def _whether(about: AboutSpeech, heard: Heard, inquiry: Inquiry, lines: Sequence
     found = yield from waited(heard.matching(lines, about.topic))
     named = [hit for hit in found if hit.worded]
     if named:
-        yield f"Yes. {quote(inquiry, named[:QUOTED])}"
+        yield f"Yes. {quote(inquiry, distinct(named)[:QUOTED])}"
     else:
         yield f"No. {_other_words(about, inquiry, found)}"
 
@@ -245,31 +252,6 @@ def _cut(line: Line, start: float, end: float) -> Line:
         return line
     words = [word for word in line.words if start <= (word.start + word.end) / 2 <= end]
     return Line.of(words) if words else Line(line.start, line.end, "", ())
-
-
-def _mentions(heard: Heard, about: AboutSpeech, found: Sequence[Hit], lines: Sequence[Line]) -> list[Mention]:
-    """Every time the topic is named, in time order: where the words' times are known, to the word."""
-    topic = Topic(about.topic, [line.text for line in lines])
-    out: list[Mention] = []
-    for hit in sorted(found, key=lambda hit: hit.number):
-        count = topic.mentions(hit.line.text)
-        if not count:
-            continue
-        line = heard.worded(hit.line)
-        times = [word.start for word in line.words if key(word.text) and topic.is_word(word.text)][:count]
-        times += [line.start] * (count - len(times))
-        out += [Mention(at, line.end, hit.line, hit.score) for at in sorted(times)]
-    return out
-
-
-def _together(mentions: Sequence[Mention]) -> list[list[Mention]]:
-    runs: list[list[Mention]] = []
-    for mention in mentions:
-        if runs and mention.at - runs[-1][-1].at <= TOGETHER_S:
-            runs[-1].append(mention)
-        else:
-            runs.append([mention])
-    return runs
 
 
 def _runs(hits: Sequence[Hit]) -> list[list[Hit]]:

@@ -183,8 +183,8 @@ def _mention(kind: Spoken, rest: str) -> AboutSpeech | None:
         about, topic = "about", told[1]  # "tell Americans about their country"
     of_topic = (about or "").strip() in ("about", "of")
     if kind is Spoken.SAID:
-        told = re.match(r"(?:sa|mention|tell|told|explain|claim|argu|defin|describ)", verb) or of_topic
-        return _found(kind, topic or "", match["which"]) if told else None
+        tells = of_topic or re.match(r"(?:sa|mention|tell|told|explain|claim|argu|defin|describ)", verb) is not None
+        return _found(kind, topic or "", match["which"]) if tells else None
     if _NEEDS_ABOUT.match(verb) and not of_topic:
         return None
     return _found(kind, topic, match["which"]) if topic else None

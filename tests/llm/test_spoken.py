@@ -35,6 +35,13 @@ def test_when_something_was_mentioned_is_told_to_the_word() -> None:
     assert ask(said(), "When was Gutenburg mentioned?")[0].startswith("At 0:40 and 1:03.")  # heard a little differently
 
 
+def test_what_is_said_again_is_quoted_once() -> None:
+    again = Said([*TALK[:2], line(100.0, "The Chinese took impressions from wood blocks for many centuries.")])
+    answer, evidence = ask(again, "What did the speaker say about wood blocks?")
+    assert answer.startswith("At 0:10: ")
+    assert len(evidence) == 1
+
+
 def test_mentions_are_counted() -> None:
     assert ask(said(), "How many times was the Bible mentioned?")[0] == "Twice, at 0:42 and 1:02."
     answer, evidence = ask(said(), "How many times was penicillin mentioned?")

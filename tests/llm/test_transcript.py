@@ -82,6 +82,7 @@ hits = st.lists(
         st.floats(0.45, 1),
     ),
     max_size=6,
+    unique_by=lambda hit: hit.line.start,
 )
 
 
