@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from llama_vid.alert_desk import AlertDesk
 from llama_vid.caption_desk import CaptionDesk
@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 RETRY_FIRST_S, RETRY_MOST_S = 2.0, 60.0
 
 
+#: Has the journal forget something, again if need be.
+Erase = Callable[[], Awaitable[None]]
+
+
 @dataclass(slots=True, eq=False)
 class Camera:
     """One camera as the desk knows it. `session` is None until the model is there and the source was opened."""
@@ -39,6 +43,8 @@ class Camera:
     reason: str = ""
     session: LiveSession | None = None
     task: asyncio.Task[None] | None = None
+    #: What was to be forgotten while there was no session: one that is just opening may have read it back already.
+    to_forget: list[tuple[float, float, Erase]] = field(default_factory=list)
 
 
 class CameraDesk:
@@ -257,6 +263,8 @@ class CameraDesk:
                     loop.call_soon_threadsafe(tell, str(state), reason)
 
             camera.session = session
+            while camera.to_forget:
+                await session.forget(*camera.to_forget.pop(0))
             session.on_state(tell_from_anywhere)
             session.on_line(lambda line: self.captions.take_line(camera.name, line))
             if self.alerts.paused(camera.name):

@@ -126,6 +126,8 @@ class History:
         if session is not None:
             await session.forget(start, end, erase)
         else:
+            if camera is not None:
+                camera.to_forget.append((start, end, erase))
             await erase()
         logger.info("Camera %s: %.0f s of memory and %d pictures were forgotten", name, found.seconds, found.pictures)
         return found

@@ -22,6 +22,8 @@ COMMANDS = (
     "demo",
     "models",
     "config",
+    "forget",
+    "export",
     "doctor",
     "eval",
     "train",

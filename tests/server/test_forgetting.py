@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from llama_vid.commands.moments import length, moment, spelled
 from llama_vid.errors import ConfigError, LlamaVidError
 from llama_vid.memory.journal import Journal
 from llama_vid.memory.records import Record, ToldSpan
-from tests.server.running import RunningServer, running_server
+from tests.server.running import RunningServer, running_server, until
+from tests.server.scripted import ScriptedModel
 from tests.server.test_captions import HALL, line, say
 
 NOON = 1_790_000_000.0
@@ -59,6 +61,24 @@ def test_forgetting_over_http(tmp_path: Path) -> None:
         assert server.http.delete("/api/cameras/front/memory", params={"from": 0, "to": 10}).status_code == 200
         assert server.model.session("front").forgotten == [(0.0, 10.0)]
         assert server.model.session("back").forgotten == []
+
+
+def test_a_camera_that_is_just_opening_forgets_as_well(tmp_path: Path) -> None:
+    go, model = threading.Event(), ScriptedModel()
+
+    def load() -> ScriptedModel:
+        assert go.wait(20)
+        return model
+
+    with running_server(memory=tmp_path, load_model=load, ready=False) as server:
+        assert server.journal is not None
+        remembered(server.journal, "front")
+        span = {"from": NOON, "to": NOON + 5}
+        assert server.http.delete("/api/cameras/front/memory", params=span).json()["scenes"] == 5
+        go.set()
+        until(lambda: "front" in model.sessions and model.session("front").forgotten, "the camera to forget")
+        assert model.session("front").forgotten == [(NOON, NOON + 5)]
+        assert server.http.get("/api/cameras/front").json()["state"] in ("live", "connecting")
 
 
 def test_live_captions_are_forgotten_too() -> None:
