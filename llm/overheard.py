@@ -12,14 +12,16 @@ from typing import Final
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.speech.words import Line
 from llama_vid.llm.spoken import QUOTED, distinct, listened, quote, spoken_lines, topics
-from llama_vid.llm.transcript import Heard, Hit, waited
+from llama_vid.llm.transcript import Heard, Hit, talks, waited
 
 #: Somebody speaks for this share of the time: a talk.
 TALK: Final = 0.4
 #: A line with this score bears on an open question: it is read with it and quoted behind the answer.
 BEARING: Final = 0.55
-#: A line with this score, and half of the question's words, answers an open question by itself.
-STRONG: Final = 0.62
+#: With this share of the question's words, in a talk, it is the answer.
+ANSWERS: Final = 0.3
+#: A talk lasts so long, unless memory is shorter; a longer silence ends it.
+LASTS_S: Final = 60.0
 #: What is asked of a picture: then it is looked at, whatever was said.
 _SEEN: Final = re.compile(
     r"\b(?:colou?r|wear(?:s|ing)?|holding|doing|looks? like|shown|shows?|showing|seen|visible|slides?|screen|picture"
@@ -79,8 +81,11 @@ def speak_for_themselves(inquiry: Inquiry, hits: Sequence[Hit]) -> bool:
     heard = inquiry.watched.heard
     if heard is None or not hits:
         return False
-    best = hits[0]
-    return best.score >= STRONG and best.share >= 0.5 and share(inquiry, spoken_lines(heard, inquiry)) >= TALK
+    parts = (part for part in talks(heard.lines(), LASTS_S) if part[-1].start >= hits[0].line.start)
+    talk = next(parts, [hits[0].line])
+    lasts = talk[-1].end - talk[0].start
+    spoken = sum(line.end - line.start for line in talk)
+    return hits[0].share >= ANSWERS and spoken >= TALK * lasts and lasts >= min(LASTS_S, TALK * inquiry.seconds)
 
 
 def mentioned(heard: Heard, inquiry: Inquiry) -> Iterator[str]:

@@ -135,7 +135,7 @@ class Heard:
         A talk is divided as a whole, so that a chapter is the same whichever span is asked for.
         """
         found: list[Chapter] = []
-        for talk in _talks(self.lines()):
+        for talk in talks(self.lines(), SILENCE_S):
             if talk[-1].end > start and talk[0].start < end:
                 found += yield from self._divided(talk, cuts)
         return [chapter for chapter in found if chapter.end > start and chapter.start < end]
@@ -196,11 +196,11 @@ def finished(work: Generator[None, None, T]) -> T:
             return result
 
 
-def _talks(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Lines with no silence of SILENCE_S between them."""
+def talks(lines: Sequence[Line], silence: float) -> Iterator[list[Line]]:
+    """Lines (in time order) in runs with no longer `silence` between them."""
     talk: list[Line] = []
     for line in lines:
-        if talk and line.start - talk[-1].end > SILENCE_S:
+        if talk and line.start - talk[-1].end > silence:
             yield talk
             talk = []
         talk.append(line)
