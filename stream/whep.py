@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a viewer has to connect after the answer.
 PATIENCE: Final = 15.0
+#: Seconds that all viewers together may take to end with the server.
+FAREWELL: Final = 2.0
 #: How often lost viewers are looked for, in seconds. ICE itself takes up to 30 s to miss a peer that was killed.
 LOOK: Final = 0.25
 
@@ -84,8 +87,11 @@ class Viewers:
         if watch is not None:
             watch.cancel()
             await asyncio.wait({watch})
-        for viewer in list(self._viewers.values()):
-            await self._leave(viewer, "the server stops")
+        # A TURN server that is gone must not hold the end up; what is left then ends with the process.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL), asyncio.TaskGroup() as group:
+                for viewer in list(self._viewers.values()):
+                    group.create_task(self._leave(viewer, "the server stops"), name="whep-farewell")
 
     def count(self, camera: str | None = None) -> int:
         """How many watch, all or one camera."""
