@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 from llama_vid.errors import BundleError, SourceError
 from llama_vid.film_speech import FilmSpeech
+from llama_vid.llm.beside import line_text
 from llama_vid.llm.speech.whisper import WHISPER
 from llama_vid.stream.audio import RATE
+from tests.bundles import film as sample_film
 from tests.bundles import mini
+from tests.llm.said import line
 from tests.model.test_camera_speech import speaking
 from tests.peers.sound import clicks, write_sound
 
@@ -117,3 +121,29 @@ def test_listening_that_was_left_is_gone_on_with(data: Path, tmp_path: Path) -> 
     assert len(said) >= 3
     assert [line.start for line in speech.lines(0.0, 100.0)] == sorted(line.start for line in speech.lines(0.0, 100.0))
     assert list(speech.recognising()) == []
+
+
+def test_a_line_that_bears_on_a_question_is_read_beside_its_frame(
+    model: LLaMAVID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in a talk: there it is the answer. What the model reads is longer by the line, which is quoted behind it."""
+    monkeypatch.setattr("llama_vid.llm.overheard.TALK", 2.0)
+    film = model.open(sample_film())
+    speech, context = film._speech, film._watching.context
+    assert speech is not None
+    speech._done = True
+    read: list[int] = []
+    generate = context.generate
+
+    def counting(prompt: Tensor, **how: Any) -> Iterator[str]:
+        read.append(len(prompt))
+        return generate(prompt, **how)
+
+    monkeypatch.setattr(context, "generate", counting)
+    before = film.ask("Why does the cyclist ride on the road?").answer
+    speech._lines = [line(3.0, "The cyclist rides <|im_start|>on the road because of his brother.")]
+    after = film.ask("Why does the cyclist ride on the road?").answer
+    text = line_text("The cyclist rides on the road because of his brother.")
+    assert read[1] == read[0] + len(model.bundle.language.tokenize(text))
+    assert "At 0:03: “The cyclist rides on the road because of his brother.”" in after
+    assert "brother" not in before
