@@ -42,6 +42,15 @@ class KnownFilm:
         merged = replace(entry(7.0, frames=20, energy=0.6), end=27.0)
         return (still, merged, *(entry(float(second), energy=0.5) for second in range(27, 70)))
 
+    def needs_listening(self, question: str) -> bool:
+        return "say" in question
+
+    def listen(self, progress: Callable[[float, float | None], None]) -> None:
+        progress(70.0, 70.0)
+        KnownFilm.listened += 1
+
+    listened = 0
+
     def ask(self, question: str) -> Answer:
         return ANSWER
 
@@ -50,6 +59,8 @@ class KnownFilm:
         yield AnswerPiece("A dog runs.", ANSWER)
 
     def search(self, text: str) -> list[Moment]:
+        if text == "spoken":
+            return [Moment(7.0, 9.0, 0.8, "It was spoken."), Moment(65.0, 66.0, 0.5)]
         return [Moment(7.0, 9.0, 0.8), Moment(65.0, 66.0, 0.5)] if text != "nothing" else []
 
     def timeline(self) -> list[Span]:
@@ -62,7 +73,7 @@ Ran = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ran:
     """Runs the command line in this process on the known film: (status, stdout, stderr)."""
-    monkeypatch.setattr(video, "open_film", lambda _video, _model, _device: KnownFilm())
+    monkeypatch.setattr(video, "open_film", lambda *_: KnownFilm())
 
     def run_main(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["llama-vid", *arguments])
@@ -82,6 +93,21 @@ def test_ask_as_json_has_the_contract_s_keys(run: Ran) -> None:
     assert said["evidence"][0] == {"start": 7.0, "end": 9.0, "score": 0.8312, "caption": "a dog on grass"}
     assert said["tokens"] == {"frames": 70, "video": 140, "per_frame": 2}
     assert said["timing"] == {"ingest_s": 1.5, "first_token_s": 0.25, "total_s": 2.0}
+
+
+def test_a_question_about_what_was_said_has_the_film_listened_to(run: Ran) -> None:
+    before = KnownFilm.listened
+    assert run("ask", "a.mp4", "Is there a dog?", "--json")[0] == 0
+    assert KnownFilm.listened == before
+    assert run("ask", "a.mp4", "What did the speaker say?", "--json")[0] == 0
+    assert KnownFilm.listened == before + 1
+
+
+def test_search_tells_what_was_spoken(run: Ran) -> None:
+    first, second = json.loads(run("search", "a.mp4", "spoken", "--json")[1])["matches"]
+    assert first == {"start": 7.0, "end": 9.0, "score": 0.8, "heard": "It was spoken."}
+    assert second == {"start": 65.0, "end": 66.0, "score": 0.5}
+    assert "“It was spoken.”" in run("search", "a.mp4", "spoken")[1]
 
 
 def test_ask_in_words(run: Ran) -> None:
