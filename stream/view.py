@@ -1,7 +1,7 @@
 """What is shown of one camera to WHEP viewers: its packets as they come, or pictures, tapped from the one connection.
 
 A source tells its `View` how its packets are coded and hands every packet on; one whose pictures come decoded (WHIP,
-masked cameras) hands those on. While nobody watches, that costs nothing. H.264 that browsers play goes to viewers
+masked cameras) hands those on. While nobody watches, that costs a copy of the packets since the newest key frame. H.264 that browsers play goes to viewers
 untouched; everything else is decoded here, once for all viewers, into small pictures at a bounded rate.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from llama_vid.stream.gate import post
 from llama_vid.stream.h264 import Rewriter, begins_anew
-from llama_vid.stream.view_queues import Packets, Part, Pictures, ViewEnded
+from llama_vid.stream.view_queues import Group, Packets, Part, Pictures, Raw, ViewEnded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +63,8 @@ class View:
         self._pictures: set[Pictures] = set()
         self._newest: VideoFrame | None = None
         self._due = 0.0
+        self._group = Group()
+        self._number = 0
         self._offset: float | None = None
         self._last = 0.0
         self._decoding: asyncio.Task[None] | None = None
@@ -85,6 +87,7 @@ class View:
 
     def begin(self, coding: Coding) -> None:
         """A connection begins whose packets are coded so."""
+        self._group.clear()
         before, self._coding = self._coding, coding
         self._rewriter = Rewriter(coding.extradata) if coding.codec == "h264" else None
         self._offset = None
@@ -93,9 +96,15 @@ class View:
 
     def packet(self, packet: AvPacket[Any], seconds: float | None) -> None:
         """A packet came; `seconds` is its stamp, None for one that is to be caught up with at once."""
+        raw, coding = Raw(self._number, bytes(packet), packet.is_keyframe), self._coding
+        self._number += 1
+        self._group.add(raw)
         if self.wanted and self._loop is not None:
-            data, key, coding = bytes(packet), packet.is_keyframe, self._coding
-            post(self._loop, lambda: self._take(coding, data, seconds, key=key))
+            post(self._loop, lambda: self._take(coding, raw, seconds))
+
+    def forget(self) -> None:
+        """What was kept for those who join is out of date: the source hands packets on only while somebody watches."""
+        self._group.clear()
 
     @property
     def due(self) -> bool:
@@ -133,6 +142,7 @@ class View:
     def packets(self) -> Iterator[Packets]:
         """The packets as they are, in H.264 where `passable`."""
         queue = Packets()
+        queue.begin_with(self._caught_up())
         self._packets.add(queue)
         self._count()
         try:
@@ -177,19 +187,36 @@ class View:
             pictures.end()
         self._newest = None
 
-    def _take(self, coding: Coding | None, data: bytes, seconds: float | None, *, key: bool) -> None:
+    def _caught_up(self) -> list[Part]:
+        """The packets since the newest key frame, stamped a millisecond apart up to now, to be run through."""
+        now = time.monotonic()
+        end = self._last if self._packets else now - self._started
+        parts = []
+        for back, raw in enumerate(reversed(packets := self._group.packets())):
+            data, key = self._whole(raw, None)
+            parts.append(Part(data, end - back * 0.001, key, now, raw.number))
+        self._last = max(self._last, end if packets else 0.0)
+        parts.reverse()
+        return parts if parts and parts[0].key else []
+
+    def _whole(self, raw: Raw, seconds: float | None) -> tuple[bytes, bool]:
+        """A packet's bytes as decoders of viewers want them, and whether they can begin with it."""
+        if self._rewriter is None:
+            return raw.data, raw.key
+        data = self._rewriter.rewrite(raw.data, seconds, key=raw.key)
+        return data, raw.key and begins_anew(data)
+
+    def _take(self, coding: Coding | None, raw: Raw, seconds: float | None) -> None:
         if coding is not self._coding:
             return  # of a connection that is over
-        if self._rewriter is not None:
-            passed = self.passable
-            data = self._rewriter.rewrite(data, seconds, key=key)
-            key = key and begins_anew(data)
-            if passed and not self.passable:
-                logger.info("%s: its H.264 has pictures out of order; viewers get it encoded anew", self.name)
-                self._change()
-                return
+        passed = self.passable
+        data, key = self._whole(raw, seconds)
+        if passed and not self.passable:
+            logger.info("%s: its H.264 has pictures out of order; viewers get it encoded anew", self.name)
+            self._change()
+            return
         now = time.monotonic()
-        part = Part(data, self._place(seconds, now - self._started), key, now)
+        part = Part(data, self._place(seconds, now - self._started), key, now, raw.number)
         for packets in self._packets:
             packets.put(part)
 

@@ -56,6 +56,7 @@ async def play_packets(url: str | PathLike[str], view: View, began: Callable[[],
                             await asyncio.sleep(early)
                         # What is from before they came is only there for the decoder, which is to catch up at once.
                         view.packet(packet, None if early < -1.0 else at)
+                view.forget()
                 await loop.run_in_executor(worker, film.close)
                 film = None
         except (SourceError, av.FFmpegError, ValueError):

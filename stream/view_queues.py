@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,8 +13,19 @@ if TYPE_CHECKING:
 
 #: Packets that wait for one viewer: ten seconds at 30 a second, the longest stretch between key frames that is common.
 WAITING: Final = 300
+#: Bytes that are kept of each camera for those who join: four seconds at 8 Mbit/s.
+LARGEST: Final = 4_000_000
 #: A packet that has waited so long, in seconds, is left out when a key frame comes behind it.
 STALE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A packet as it came from a source; its number counts on over a view's life."""
+
+    number: int
+    data: bytes
+    key: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,37 @@ class Part:
     seconds: float
     key: bool
     came: float
+    number: int = -1
+
+
+class Group:
+    """The packets since the newest key frame, with which a viewer who joins need not wait for the next one.
+
+    Filled by the reader's thread. What is longer than WAITING packets or LARGEST bytes is not kept.
+    """
+
+    def __init__(self) -> None:
+        self._packets: list[Raw] = []
+        self._size = 0
+
+    def add(self, packet: Raw) -> None:
+        """Take the next packet."""
+        if packet.key:
+            self._packets, self._size = [packet], len(packet.data)
+        elif self._packets:
+            self._size += len(packet.data)
+            if len(self._packets) >= WAITING or self._size > LARGEST:
+                self.clear()
+            else:
+                self._packets.append(packet)
+
+    def clear(self) -> None:
+        """Begin anew, with the next key frame."""
+        self._packets, self._size = [], 0
+
+    def packets(self) -> list[Raw]:
+        """What is there now; from any thread."""
+        return list(self._packets)
 
 
 class ViewEnded(Exception):
@@ -36,12 +79,21 @@ class Packets:
     def __init__(self) -> None:
         self._waiting: deque[Part] = deque()
         self._broken = True  # until the next key frame
+        self._known = -1  # the number of the last packet that was there at the beginning
         self._filled = asyncio.Event()
         self._ended = False
         self.left_out = 0
 
+    def begin_with(self, parts: Sequence[Part]) -> None:
+        """What has come since the newest key frame; the decoder is to run through it."""
+        if parts:
+            self._waiting.extend(parts)
+            self._known, self._broken = parts[-1].number, False
+
     def put(self, part: Part) -> None:
         """Leave a packet."""
+        if 0 <= part.number <= self._known:
+            return
         late = bool(self._waiting) and part.came - self._waiting[0].came > STALE
         if (part.key and late) or len(self._waiting) >= WAITING:
             self.left_out += len(self._waiting)

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import av
 import pytest
 
 from llama_vid.stream.live import LiveSource
 from llama_vid.stream.pacing import FileCamera
 from llama_vid.stream.view import Coding, View
+from llama_vid.stream.view_decoding import coding_of
 from llama_vid.stream.view_queues import WAITING, Packets, Part, ViewEnded
 from tests.peers.rtsp import RtspCamera, missing
 from tests.peers.video import make_video, painted_seconds
@@ -114,13 +116,41 @@ async def test_an_rtsp_camera_is_tapped_and_not_called_twice() -> None:
             readers = [each for each in threading.enumerate() if each.name.startswith("reader rtsp")]
             assert view.passable
             with view.packets() as packets:
-                parts = [await packets.next() for _ in range(30)]
+                parts = [await packets.next() for _ in range(50)]
             assert parts[0].key
-            assert parts[-1].seconds - parts[0].seconds == pytest.approx(29 / 15, abs=0.3)
+            # At most the first 15 were there already: a key frame comes every second.
+            assert parts[-1].seconds - parts[19].seconds == pytest.approx(2.0, abs=0.3)
             with view.pictures() as pictures:  # for a viewer that knows no H.264
                 assert (await pictures.take()).width == 320
             assert [each for each in threading.enumerate() if each.name.startswith("reader rtsp")] == readers
             assert source.stats.reconnects == 0
+
+
+async def test_who_joins_between_key_frames_runs_through_what_was_there(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "film.mp4", seconds=3, b_frames=0, group=100)
+    view = View("camera")
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        view.begin(coding_of(stream))
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        for at, packet in enumerate(packets[:60]):
+            view.packet(packet, at / 25)
+        with view.packets() as joined:
+            view.packet(packets[60], 60 / 25)
+            with view.packets() as later:
+                view.packet(packets[61], 61 / 25)
+                async with asyncio.timeout(5):
+                    first = [await joined.next() for _ in range(62)]
+                    second = [await later.next() for _ in range(62)]
+        for parts in (first, second):
+            assert parts[0].key
+            assert [part.number for part in parts] == list(range(62)), "each once"
+            assert all(after.seconds > before.seconds for before, after in itertools.pairwise(parts))
+            assert parts[60].seconds - parts[0].seconds < 0.2
+        view.begin(coding_of(stream))
+    with view.packets() as joined, pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await joined.next()
 
 
 async def test_another_coding_ends_the_viewers() -> None:
