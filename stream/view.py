@@ -1,8 +1,9 @@
 """What is shown of one camera to WHEP viewers: its packets as they come, or pictures, tapped from the one connection.
 
 A source tells its `View` how its packets are coded and hands every packet on; one whose pictures come decoded (WHIP,
-masked cameras) hands those on. While nobody watches, that costs a copy of the packets since the newest key frame. H.264 that browsers play goes to viewers
-untouched; everything else is decoded here, once for all viewers, into small pictures at a bounded rate.
+masked cameras) hands those on. While nobody watches, that costs a copy of the packets since the newest key frame. H.264
+that browsers play goes to viewers untouched; everything else is decoded here, once for all viewers, into small pictures
+at a bounded rate.
 """
 
 from __future__ import annotations
