@@ -77,7 +77,7 @@ class WebrtcSettings(Section):
     """ICE servers for both directions, and the bounds of WHEP.
 
     `max_viewers` watch at once, all cameras together; `max_encoded` of them may need pictures to be encoded for them
-    (some 0.1 of a core each at the default `encoded_fps` and `encoded_side`, the longest side in pixels).
+    (up to 0.1 of a core each at the default `encoded_fps` and `encoded_side`, the longest side in pixels).
     """
 
     ice_servers: list[IceServerSettings] = Field(default_factory=list, max_length=8)
