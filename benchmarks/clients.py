@@ -198,7 +198,7 @@ async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: flo
                 tasks.append(group.create_task(work, name=f"client {number}"))
             for _ in range(clients):
                 await connected.acquire()
-            await asyncio.sleep(min(ASK_S, seconds / 4))  # everybody has asked once
+            await asyncio.sleep(min(ASK_S, seconds / 2))  # everybody has asked once
             before, began, own = await _sample(http, pid, tokens[0]), time.monotonic(), own_cpu_s()
             tally.first_s.clear()
             tally.whole_s.clear()
