@@ -118,7 +118,7 @@ class Toolbox:
         """Moments of a camera's memory that look like a short description, best first. Low scores are no matches."""
         with _errors_told():
             found = await self._api.search(camera, text, self._seconds(start), self._seconds(end), limit)
-        return [self._seen(camera, item, what=text, score=item["score"]) for item in found]
+        return [self._seen(camera, item, what=item.get("heard") or text, score=item["score"]) for item in found]
 
     async def list_events(self, camera: Camera, start: Time = None, end: Time = None, limit: Limit = 20) -> list[Seen]:
         """The newest events that a camera's alert rules found, in time order. One without an end goes on."""
