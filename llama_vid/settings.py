@@ -170,11 +170,11 @@ class Config(BaseSettings):
     memory: MemorySettings = MemorySettings()
     mqtt: MqttSettings | None = None
     webhooks: Webhooks = Field(default_factory=list)
+    webrtc: WebrtcSettings = WebrtcSettings()
     cameras: dict[str, CameraSettings] = Field(default_factory=dict)
 
     _file: Path | None = PrivateAttr(None)
 
-    webrtc: WebrtcSettings = WebrtcSettings()
     @property
     def file(self) -> Path | None:
         """The file that this was read from; the running server follows its changes."""
