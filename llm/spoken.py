@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from difflib import SequenceMatcher
 from typing import Final
 
 from llama_vid.llm.inquiry import Inquiry
@@ -27,7 +28,7 @@ WORSE: Final = 0.2
 TOLD: Final = 12
 #: Topics told of a span.
 TOPICS: Final = 12
-#: Two lines that share so many of their words say the same.
+#: Two lines with so many of their words in one order say the same.
 SAME: Final = 0.85
 #: A line that begins so soon after the one before goes on with it.
 FOLLOWS_S: Final = 4.0
@@ -87,11 +88,11 @@ def quote(inquiry: Inquiry, hits: Sequence[Hit]) -> str:
 
 def distinct(hits: Sequence[Hit]) -> list[Hit]:
     """The hits (best first) without those that say the same again; of such the earliest stays."""
-    kept: list[tuple[set[str], Hit]] = []
+    kept: list[tuple[list[str], Hit]] = []
     for hit in hits:
-        words = {key(word) for word in hit.line.text.split()}
+        words = [key(word) for word in hit.line.text.split()]
         for at, (known, earlier) in enumerate(kept):
-            if len(words & known) >= SAME * len(words | known):
+            if SequenceMatcher(None, words, known).ratio() >= SAME:
                 if hit.number < earlier.number:
                     kept[at] = known, hit
                 break

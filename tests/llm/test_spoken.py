@@ -40,6 +40,10 @@ def test_what_is_said_again_is_quoted_once() -> None:
     answer, evidence = ask(again, "What did the speaker say about wood blocks?")
     assert answer.startswith("At 0:10: ")
     assert len(evidence) == 1
+    turned = Said(
+        [line(0.0, "Ask what your country can do for you."), line(9.0, "Ask what you can do for your country.")]
+    )
+    assert len(ask(turned, "What did the speaker say about your country?")[1]) == 2
 
 
 def test_mentions_are_counted() -> None:
