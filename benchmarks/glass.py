@@ -106,8 +106,13 @@ def measure(runs: int | None = None, *, minutes: float | None = None) -> Glass:
         settings.write_text(
             f"server: {{port: 0}}\nmemory: {{path: memory}}\ncameras: {{{CAMERA}: {{url: 'webrtc:'}}}}\n"
         )
-        with _server(settings, Path(place, "server.log")) as (url, _):
-            return asyncio.run(run(url, runs, None if minutes is None else 60 * minutes, codec=_codec_alone()))
+        log = Path(place, "server.log")
+        try:
+            with _server(settings, log) as (url, _):
+                return asyncio.run(run(url, runs, None if minutes is None else 60 * minutes, codec=_codec_alone()))
+        except LlamaVidError as problem:
+            last = (log.read_text().strip().splitlines() or ["nothing"])[-1]
+            raise LlamaVidError(f"{problem} (the server said last: {last})") from None
 
 
 async def run(url: str, runs: int, seconds: float | None, *, codec: Sequence[float] = ()) -> Glass:
