@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import Error as PlaywrightError
 
 from benchmarks.samples import loop_film
 from llama_vid.access_tokens import create_token
@@ -44,6 +45,7 @@ CAMERAS: Final = {
 
 Shot = Callable[[Browser, RunningServer], Page]
 SHOTS: dict[str, Shot] = {}
+FAILED: list[str] = []
 
 
 def shot(function: Shot) -> Shot:
@@ -257,10 +259,14 @@ def watched(server: RunningServer, name: str) -> float:
 
 
 def take(browser: Browser, server: RunningServer, name: str) -> None:
-    """Bring the page into a state, and keep its picture."""
-    page = SHOTS[name](browser, server)
-    save(page, name)
-    page.close()
+    """Bring the page into a state, and keep its picture; one that does not come leaves the others."""
+    try:
+        save(SHOTS[name](browser, server), name)
+    except (PlaywrightError, AssertionError) as problem:
+        FAILED.append(name)
+        print(f"{name}: {str(problem).splitlines()[0]}", file=sys.stderr)
+    for context in browser.contexts:
+        context.close()
 
 
 def show_bare(wanted: list[str]) -> None:
@@ -305,6 +311,8 @@ def main() -> None:
     live = [name for name in SHOTS if name in wanted]
     if live:
         show_watched(live)
+    if FAILED:
+        sys.exit(f"no picture of: {', '.join(FAILED)}")
 
 
 if __name__ == "__main__":
