@@ -23,7 +23,6 @@ from playwright.sync_api import Error as PlaywrightError
 
 from benchmarks.samples import loop_film
 from llama_vid.access_tokens import create_token
-from llama_vid.model import LLaMAVID
 from tests.bundles import film
 from tests.clients.browsing import chromium
 from tests.lecture import speech, write_lecture
@@ -172,7 +171,7 @@ def show_alert(browser: Browser, server: RunningServer) -> Page:
 def show_rule(browser: Browser, server: RunningServer) -> Page:
     page = open_camera(browser, server)
     page.click("#tab-rules")
-    page.fill('[name="when"]', "a car in a street")
+    page.fill('[name="when"]', "a person riding a bicycle")
     page.wait_for_selector('#trial[data-kind="good"]')
     without_note(page)
     settle(page)
@@ -234,7 +233,7 @@ def show_watched(wanted: list[str]) -> None:
         running_server(
             settings,
             memory=Path(place, "memory"),
-            load_model=lambda: LLaMAVID.from_pretrained("mini"),
+            real_model=True,
             ready=False,
         ) as server,
     ):

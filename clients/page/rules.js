@@ -97,7 +97,7 @@ export class Rules {
     this.plot.show({ times: scores.times, scores: scores.rules[rule.name] ?? Object.values(scores.rules)[0] ?? [], events, from, to });
     const span = lasting(to - from);
     if (!moments) this.tell(`Nothing is kept of the last ${span}, so there is nothing to try it on.`);
-    else this.tell(`Would have fired ${["not once", "once", "twice"][events.length] ?? `${events.length} times`} in ${span}.`, "good");
+    else this.tell(`Would ${["not have fired", "have fired once", "have fired twice"][events.length] ?? `have fired ${events.length} times`} in ${span}.`, "good");
     byId("found").replaceChildren(...events.slice(-MOST_FOUND).reverse().map((event) => make("li", {}, make("a", { href: hrefOf(this.state.camera, event.frame_urls.length ? secondOf(event.frame_urls[0]) : event.start) },
       make("img", { alt: "", loading: "lazy", src: event.frame_urls[0] ?? "" }), make("time", { textContent: clock(event.start) }), make("small", { textContent: `${Math.round(event.score * 100)} %` })))));
   }

@@ -17,6 +17,7 @@ from llama_vid.config import load_config
 from llama_vid.connections import Patience
 from llama_vid.listener import Listener, make_listener
 from llama_vid.live_types import IngestMaker, LiveModel
+from llama_vid.model_loading import bundle_loader
 from llama_vid.server import create_app, open_journal, open_port
 from llama_vid.settings import Config
 from tests.server.scripted import ScriptedModel
@@ -72,6 +73,7 @@ def running_server(
     file: Path | None = None,
     memory: Path | None = None,
     load_model: Callable[[], LiveModel] | None = None,
+    real_model: bool = False,
     make_ingest: IngestMaker | None = None,
     patience_s: float = 10.0,
     ready: bool = True,
@@ -81,6 +83,7 @@ def running_server(
 ) -> Iterator[RunningServer]:
     """Runs the server for the block, ready to be asked unless `ready` is False; with a journal if `memory` is given.
 
+    `real_model`: the bundle that the configuration names, with that journal, instead of the scripted model.
     `server_settings` and `webrtc` go into those sections; `patience` is how long clients may take.
     """
     model, failures = ScriptedModel(), list[BaseException]()
@@ -96,6 +99,8 @@ def running_server(
             }
         )
     journal = open_journal(config) if memory is not None else None
+    if real_model:
+        load_model = bundle_loader(config, journal)
     app = create_app(
         load_model or (lambda: model),
         config,
