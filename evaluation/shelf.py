@@ -63,14 +63,16 @@ class Shelf:
         return RememberedFull(self._model.full)  # type: ignore[attr-defined, unused-ignore]
 
     def open(self, path: str | PathLike[str], *, last_frame_only: bool = False, **options: Any) -> Film:
-        """The film, taken in or as it was left. Raises what the model's `open` raises."""
+        """The film, taken in or as it was left, without its sound: what is measured is what was seen. Raises what the
+        model's `open` raises.
+        """
         file = Path(path)
         if options or not file.is_file():
-            return self._model.open(path, last_frame_only=last_frame_only, **options)
+            return self._model.open(path, last_frame_only=last_frame_only, **{"sound": False} | options)
         key = (fspath(path), file.stat().st_mtime_ns, last_frame_only)
         film = self._films.get(key)
         if film is None:
-            film = self._model.open(path, last_frame_only=last_frame_only)
+            film = self._model.open(path, last_frame_only=last_frame_only, sound=False)
             if film.duration > LONGEST:
                 return film
             self._films[key] = film

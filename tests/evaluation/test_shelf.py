@@ -24,7 +24,8 @@ class Counting:
         self.opened: list[tuple[str, bool]] = []
         self.asked: list[tuple[str, ...]] = []
 
-    def open(self, path: Any, *, last_frame_only: bool = False) -> Any:
+    def open(self, path: Any, *, last_frame_only: bool = False, sound: bool = True) -> Any:
+        assert not sound, "what is measured is what was seen"
         self.opened.append((Path(path).name, last_frame_only))
         return SimpleNamespace(duration=self.duration, path=str(path))
 
