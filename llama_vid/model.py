@@ -301,7 +301,7 @@ class LLaMAVID:
 
         def steps(journal: CameraJournal) -> Iterator[None]:
             scorer = RuleScorer(self.bundle.scorer, self.bundle.tower)
-            found.append((yield from trying(journal, rules, scorer, start, end, self._zone)))
+            found.append((yield from trying(journal, rules, scorer, self.bundle.tower, start, end, self._zone)))
 
         work = thread.iterate(Priority.REBUILD, steps(self._journal.camera(camera)))
         async with contextlib.aclosing(work) as items:

@@ -111,11 +111,12 @@ class Scores(BaseModel):
 
 
 class RuleTrialResult(BaseModel):
-    """What rules would have raised over `moments` that were kept."""
+    """What rules would have raised over so many `moments`; the pictures of `looked_at` of them were looked at."""
 
     events: list[AlertEventInfo]
     scores: Scores
     moments: int
+    looked_at: int
 
 
 @router.post("/alerts/try", responses={200: {"content": {"image/png": {}}}}, response_model=RuleTrialResult)
@@ -124,7 +125,8 @@ async def try_rules(
 ) -> Response | RuleTrialResult:
     """How often rules would have fired, by the pictures that are kept: since `from` (a day ago), until `to` (now).
 
-    Small things and people are found less surely than live, and nothing is verified. `plot=true` gives a picture.
+    The 90 most promising moments are looked at as live ones are; the others are judged by whole pictures, which miss
+    small things. Nothing is verified. `plot=true` gives a picture.
     """
     end = trial.end if trial.end is not None else time.time()
     start = trial.start if trial.start is not None else end - DAY_S
@@ -151,6 +153,7 @@ async def try_rules(
         events=[_told(event) for event in found.events],
         scores=Scores(times=list(curve.times), rules={name: list(values) for name, values in curve.scores.items()}),
         moments=found.moments,
+        looked_at=found.looked_at,
     )
 
 

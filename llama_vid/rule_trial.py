@@ -1,18 +1,25 @@
 """Rules tried on what a camera has seen: how often would they have fired since yesterday?
 
-The journal keeps each moment's image embedding, not its patches: rules are tried on whole pictures, without regions,
-the tower's classifier, the people probe and second looks. What is small, and people, are found less surely than live.
+The journal keeps each moment's image embedding and a picture. All moments are scored by their embeddings, which know
+whole pictures only; the most promising LOOKED_AT of them are looked at as a camera does, from their pictures: with
+regions, the tower's classes and the people probe. Where there are more moments than that, small things can be missed
+in those left out. Nothing is verified.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
@@ -21,9 +28,15 @@ from llama_vid.memory.alerts import AlertEvent
 from llama_vid.memory.journal import CameraJournal
 from llama_vid.tokenizer.pair import TokenPair
 from llama_vid.tokenizer.seen import Seen
+from llama_vid.tokenizer.tower import ImageTower
 
 #: Moments scored in one step, so that no question waits longer than a moment.
 AT_A_TIME: Final = 256
+#: Moments whose pictures are looked at: some two seconds of work on two cores; BATCH of them in one step.
+LOOKED_AT: Final = 90
+BATCH: Final = 4
+#: Moments around a promising one that are looked at with it: two of three in a row make an event.
+AROUND: Final = 2
 #: Points of a curve: more than a screen has. Where there are more moments, a point has the highest score of several.
 POINTS: Final = 2000
 #: Seconds without a moment that are a gap: the camera was away.
@@ -41,46 +54,115 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """The events that rules would have raised, in time order, and their scores; `moments` were looked at."""
+    """The events that rules would have raised, in time order, and their scores, over so many `moments`; the pictures of
+    `looked_at` of them were looked at.
+    """
 
     events: tuple[AlertEvent, ...]
     curve: Curve
     moments: int
+    looked_at: int = 0
+
+
+def _features(tower: ImageTower, journal: CameraJournal, moments: Sequence[tuple[float, float]]) -> list[Tensor | None]:
+    """Patch features (P, C) of moments [start, end); None where no readable picture was kept within one."""
+    images = {at: image for at in moments if (image := _picture(journal, *at)) is not None}
+    if not images:
+        return [None] * len(moments)
+    with torch.inference_mode():
+        found = dict(zip(images, tower.encode(list(images.values())).patches, strict=True))
+    return [found.get(at) for at in moments]
+
+
+def _picture(journal: CameraJournal, start: float, end: float) -> npt.NDArray[np.uint8] | None:
+    jpeg = next((data for _, data in journal.pictures(start, end)), None)
+    if jpeg is None:
+        return None
+    try:
+        return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    except OSError:  # a damaged file is none
+        return None
 
 
 class _Anew:
-    """Scores frames of which nothing but the embedding is known."""
+    """Scores frames by themselves: what was seen before them counts for nothing."""
 
     def __init__(self, scorer: RuleScorer) -> None:
         self.prepare, self.score, self.told = scorer.prepare, scorer.score_anew, scorer.told
 
 
 def trying(
-    journal: CameraJournal, rules: Sequence[Rule], scorer: RuleScorer, start: float, end: float, zone: tzinfo
+    journal: CameraJournal,
+    rules: Sequence[Rule],
+    scorer: RuleScorer,
+    tower: ImageTower,
+    start: float,
+    end: float,
+    zone: tzinfo,
 ) -> Generator[None, None, Trial]:
     """Try rules on what was seen between two times, in short steps; returns what came of it.
 
     Belongs to the thread that owns the tensors.
     """
-    watcher = RuleWatcher(journal.name, rules, _Anew(scorer), zone=zone)
+    scorer.prepare(rules)
     yield
+    found: list[Sequence[float]] = []
+    for group in _groups(journal, start, end, frozenset()):
+        found += [scorer.score_anew(seen) for _, seen in group]
+        yield
+    chosen = promising(torch.tensor(found), LOOKED_AT)
+    watcher = RuleWatcher(journal.name, rules, _Anew(scorer), zone=zone)
     events: dict[str, AlertEvent] = {}
     times: list[float] = []
     scores: list[dict[str, float]] = []
-    last: float | None = None
-    for starts, ends, embeddings in journal.embeddings(after=start, before=end, chunk=AT_A_TIME):
-        for begin, until, embedding in zip(starts, ends, embeddings, strict=True):
-            gap = last is not None and begin - last > _GAP
-            for change in watcher.see(Seen(begin, until, _unit(embedding), None, _NOTHING, gap)):
+    looked_at = 0
+    for group in _groups(journal, start, end, chosen):
+        near = [seen for number, seen in group if number in chosen]
+        patches = dict(
+            zip(map(id, near), _features(tower, journal, [(seen.seconds, seen.end) for seen in near]), strict=True)
+        )
+        looked_at += sum(row is not None for row in patches.values())
+        for _, seen in group:
+            for change in watcher.see(replace(seen, patches=patches.get(id(seen)))):
                 events[change.event.id] = change.event
             second = watcher.scores[-1]
             times.append(second.start)
             scores.append(dict(second.scores))
-            last = until
         yield
     for change in watcher.finish():
         events[change.event.id] = change.event
-    return Trial(tuple(sorted(events.values(), key=lambda event: event.start)), curve_of(times, scores), len(times))
+    told = tuple(sorted(events.values(), key=lambda event: event.start))
+    return Trial(told, curve_of(times, scores), len(times), looked_at)
+
+
+def promising(scores: Tensor, most: int) -> frozenset[int]:
+    """The numbers of at most `most` moments that score highest for some rule, by scores (N, rules), or lie AROUND one
+    that does; the rules take turns.
+    """
+    if len(scores) <= most:
+        return frozenset(range(len(scores)))
+    wide = F.max_pool1d(scores.T[:, None], 2 * AROUND + 1, stride=1, padding=AROUND)[:, 0]
+    order = wide.argsort(dim=1, descending=True, stable=True)[:, :most].T.flatten().tolist()
+    return frozenset(list(dict.fromkeys(order))[:most])
+
+
+def _groups(
+    journal: CameraJournal, start: float, end: float, chosen: frozenset[int]
+) -> Iterator[list[tuple[int, Seen]]]:
+    """What was seen between two times, numbered, in groups of at most AT_A_TIME moments and BATCH `chosen` ones."""
+    number, last = 0, float("-inf")
+    group: list[tuple[int, Seen]] = []
+    for starts, ends, embeddings in journal.embeddings(after=start, before=end, chunk=AT_A_TIME):
+        for begin, until, embedding in zip(starts, ends, embeddings, strict=True):
+            gap = number > 0 and begin - last > _GAP
+            group.append((number, Seen(begin, until, F.normalize(embedding.float(), dim=0), None, _NOTHING, gap)))
+            number, last = number + 1, until
+            if sum(each in chosen for each, _ in group) == BATCH:
+                yield group
+                group = []
+        if group:
+            yield group
+            group = []
 
 
 def curve_of(times: Sequence[float], scores: Sequence[dict[str, float]], points: int = POINTS) -> Curve:
@@ -96,7 +178,3 @@ def curve_of(times: Sequence[float], scores: Sequence[dict[str, float]], points:
             for name in names
         },
     )
-
-
-def _unit(embedding: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(embedding.float(), dim=0)
