@@ -8,7 +8,7 @@ and asks a question about something else every ASK_S seconds, or when the answer
 Clients share tokens, CLIENTS_OF_TOKEN each, within the server's usual limits.
 
 Measured: time to the first token as the asker sees it; everything that went wrong, by kind; the server's resident
-memory, sampled every second, at the beginning (when all are connected and have asked once) and at the end, and of it
+memory at the beginning (when all are connected and have asked once), after every minute and at the end, and of it
 what the camera's own memory took meanwhile; cores of server and clients. Floor in the same run: one client alone,
 before.
 """
@@ -84,7 +84,7 @@ class Clients:
     tally: Tally
     before: Sample
     after: Sample
-    most_mb: float
+    each_minute_mb: tuple[float, ...]
     client_cores: float
     alone_s: tuple[float, ...]
 
@@ -113,7 +113,7 @@ class Clients:
             "server_mb": {
                 "begin": self.before.resident_mb,
                 "end": self.after.resident_mb,
-                "most": self.most_mb,
+                "each_minute": self.each_minute_mb,
                 "of_it_the_cameras_cache_grew": self.after.cached_mb - self.before.cached_mb,
                 "growth_otherwise": self.growth_mb,
                 "flat": abs(self.growth_mb) <= FLAT_MB,
@@ -202,15 +202,15 @@ async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: flo
             before, began, own = await _sample(http, pid, tokens[0]), time.monotonic(), own_cpu_s()
             tally.first_s.clear()
             tally.whole_s.clear()
-            most = before.resident_mb
-            while time.monotonic() - began < seconds:
-                await asyncio.sleep(1.0)
-                most = max(most, _resident_mb(pid))
+            minutes: list[float] = []
+            while (now := time.monotonic() - began) < seconds:
+                await asyncio.sleep(min(60.0, seconds - now))
+                minutes.append(_resident_mb(pid))
             took = time.monotonic() - began
             after, used = await _sample(http, pid, tokens[0]), own_cpu_s() - own
             for task in tasks:
                 task.cancel()
-    return Clients(clients, took, tally, before, after, most, used / took, tuple(alone.first_s))
+    return Clients(clients, took, tally, before, after, tuple(minutes), used / took, tuple(alone.first_s))
 
 
 async def _client(

@@ -39,7 +39,8 @@ def test_clients_watch_and_ask(tmp_path: Path) -> None:
     assert len({question for question, _ in questions}) == len(questions)  # each about something else
     assert 0 < found["first_token"]["median_s"] <= found["first_token"]["p95_s"] <= found["first_token"]["most_s"]
     assert found["pictures"] > 12
-    assert found["server_mb"]["most"] >= found["server_mb"]["begin"] > 0
+    assert min(found["server_mb"]["each_minute"]) > 0
+    assert found["server_mb"]["begin"] > 0
     assert found["floor"]["one_client_alone"]["median_s"] > 0
 
 
@@ -68,7 +69,7 @@ def test_what_goes_wrong_is_counted(tmp_path: Path) -> None:
 def test_memory_is_flat_without_the_cameras_own() -> None:
     def grown(resident: float, cached: float) -> Clients:
         before, after = Sample(500.0, 10.0, 1.0), Sample(500.0 + resident, 10.0 + cached, 11.0)
-        return Clients(2, 10.0, Tally([0.5, 1.5], [1.0, 2.0]), before, after, 700.0, 0.3, (0.2,))
+        return Clients(2, 10.0, Tally([0.5, 1.5], [1.0, 2.0]), before, after, (700.0,), 0.3, (0.2,))
 
     assert grown(60, 50).to_json()["server_mb"]["flat"] is True
     assert grown(60, 20).to_json()["server_mb"]["flat"] is False
