@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from llama_vid.clients.captions.vtt import vtt
-from tests.clients.captions.test_cues import SPEECH, cues_of, spoken
 from tests.clients.browsing import CHROMIUM, FLAGS
+from tests.clients.captions.test_cues import SPEECH, cues_of, spoken
 from tests.peers.http import WebServer
 
 pytestmark = [pytest.mark.peer, pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt install chromium")]
