@@ -13,7 +13,7 @@ from llama_vid.commands.terminal import Device, Json, ModelName, write_json
 from llama_vid.errors import ConfigError
 
 BENCH_HELP: Final = (
-    "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, captions, or all."
+    "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, glass, captions, or all."
 )
 
 EVAL_HELP: Final = (
