@@ -220,6 +220,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{folder.name} is a bundle of format {version}, this program reads {FORMAT}; update one of them"
         )
+    if outside := [file for file in manifest["files"] if Path(file).name != file]:
+        raise BundleError(f"{path} names files outside of its folder ({', '.join(outside)}); install the bundle again")
     return manifest
 
 

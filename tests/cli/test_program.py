@@ -158,4 +158,6 @@ def test_times_as_people_write_them() -> None:
 
 def test_plain_json() -> None:
     value = plain({"matches": [Moment(1.0, 2.0, 0.123456)], 1: (True, None)})
-    assert json.dumps(value) == '{"matches": [{"start": 1.0, "end": 2.0, "score": 0.1235}], "1": [true, null]}'
+    assert json.dumps(value) == (
+        '{"matches": [{"start": 1.0, "end": 2.0, "score": 0.1235, "heard": ""}], "1": [true, null]}'
+    )
