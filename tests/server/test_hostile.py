@@ -456,7 +456,7 @@ async def test_a_thousand_connections() -> None:
                     open_lines.append((reader, writer))  # and stays
                 else:
                     writer.close()
-                assert len(server.listener.server_state.connections) <= limit
+                assert len(server.listener.server_state.connections) <= limit + 1  # one is being turned away
             answers = {outcome: outcomes.count(outcome) for outcome in outcomes}
             assert answers.keys() <= {b"HTTP/1.1 200 OK", b"HTTP/1.1 503 Service Unavailable"}, answers
             assert answers[b"HTTP/1.1 503 Service Unavailable"] > 800
@@ -472,7 +472,9 @@ async def test_a_thousand_connections_that_say_nothing() -> None:
     with running_server(CAMERAS, server_settings={"limits": limits}, patience=IMPATIENT) as server:
         async with unharmed(server):
             lines = [await asyncio.to_thread(line, server) for _ in range(300)]
-            assert len(server.listener.server_state.connections) <= 40
+            open_now = server.listener.server_state.connections
+            # One that is being turned away counts until its 503 is on the way.
+            await asyncio.to_thread(until, lambda: len(open_now) <= limits["connections"], "the surplus to go")
             for plain in lines:
                 said = await asyncio.to_thread(to_the_end, plain)
                 assert said == b"" or status_of(said) == 503
