@@ -16,12 +16,8 @@ before.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
-import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -38,6 +34,7 @@ from benchmarks.asking import percentile
 from benchmarks.cameras import own_cpu_s
 from benchmarks.questions import open_questions
 from benchmarks.samples import loop_film, sample_film
+from benchmarks.serving import START_S, running_server
 from llama_vid.access_tokens import create_token
 from llama_vid.clients import Client
 from llama_vid.clients.protocol import ResponseDone, TextDelta
@@ -50,7 +47,6 @@ PICTURE_S: Final = 10.0
 CLIENTS_OF_TOKEN: Final = 50
 ALONE: Final = 8  # questions of the one client alone
 CAMERA: Final = "street"
-START_S: Final = 300.0  # a first start converts the language model
 #: Growth of the server's memory, beyond the camera's own, that counts as flat: the noise of an allocator.
 FLAT_MB: Final = 32.0
 
@@ -146,31 +142,8 @@ def measure(runs: int | None = None, *, clients: int = CLIENTS, minutes: float =
             f"  limits: {{connections: {max(512, 2 * clients)}}}\n"
             f"memory: {{path: memory}}\ncameras: {{{CAMERA}: {{url: 'file:{film}'}}}}\n"
         )
-        with _server(settings, folder / "server.log") as (url, pid):
+        with running_server(settings, folder / "server.log") as (url, pid):
             return asyncio.run(_run(url, pid, tokens, clients, seconds))
-
-
-@contextlib.contextmanager
-def _server(settings: Path, log: Path) -> Iterator[tuple[str, int]]:
-    """`llama-vid serve`; gives its address and process id."""
-    line = [sys.executable, "-m", "llama_vid", "serve", "--config", str(settings)]
-    with log.open("w") as out:
-        process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=out)
-    try:
-        limit = time.monotonic() + START_S
-        while not (found := re.search(r"(http://[^ /]+)", log.read_text())):
-            if process.poll() is not None or time.monotonic() > limit:
-                last = (log.read_text().strip().splitlines() or ["no message"])[-1]
-                raise LlamaVidError(f"the server did not start: {last}")
-            time.sleep(0.1)
-        yield found[1], process.pid
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: float) -> Clients:

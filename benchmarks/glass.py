@@ -31,8 +31,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.asking import percentile
-from benchmarks.clients import START_S, _server
 from benchmarks.glass_peers import RATE, SIZE, Publisher, Watcher, age_s, clock_ms, read_stamp, stamp
+from benchmarks.serving import START_S, running_server
 from benchmarks.wall import clip_images
 from llama_vid.clients import Client
 from llama_vid.clients.protocol import ResponseDone, TextDelta
@@ -108,7 +108,7 @@ def measure(runs: int | None = None, *, minutes: float | None = None) -> Glass:
         )
         log = Path(place, "server.log")
         try:
-            with _server(settings, log) as (url, _):
+            with running_server(settings, log) as (url, _):
                 return asyncio.run(run(url, runs, None if minutes is None else 60 * minutes, codec=_codec_alone()))
         except LlamaVidError as problem:
             last = (log.read_text().strip().splitlines() or ["nothing"])[-1]

@@ -24,7 +24,7 @@ from evaluation.meaning import Meaning
 from evaluation.model import FilmLike, Missing, VideoModel
 from evaluation.rules import Rule, read_rules
 from evaluation.scores import accuracy, spread
-from evaluation.yesno import decided, first_word
+from evaluation.yesno import decided, explained, first_word
 from llama_vid.errors import ConfigError, SourceError
 from llama_vid.llm.words import clock
 
@@ -149,11 +149,7 @@ def _blind(model: VideoModel, asked: Sequence[Put]) -> list[str]:
 
 def _said(film: FilmLike, put: Put) -> str:
     """The answer to a question: whole if it is an open one or wrong, else no further than its yes or no."""
-    if not put.open:
-        verdict = decided(film, put.text)
-        if verdict.said is not None and verdict.said == (put.answer == "yes"):
-            return verdict.text
-    return film.ask(put.text).answer
+    return film.ask(put.text).answer if put.open else explained(film, put.text, put.answer == "yes").text
 
 
 def _alone(model: VideoModel, asked: Sequence[Put], tick: Callable[[], None]) -> list[str]:

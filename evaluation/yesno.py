@@ -168,14 +168,11 @@ def run_system(
                 ]
             else:
                 film = model.open(path, last_frame_only=last)
-                answers = [decided(film, questions[number].question) for number in numbers]
-                if not last:
-                    answers = [
-                        answer
-                        if answer.said == questions[number].answer
-                        else explained(film, questions[number].question)
-                        for number, answer in zip(numbers, answers, strict=True)
-                    ]
+                asked = [questions[number] for number in numbers]
+                answers = [
+                    decided(film, each.question) if last else explained(film, each.question, each.answer)
+                    for each in asked
+                ]
         except SourceError as problem:  # one unreadable clip must not void an hour's run; its answers count as wrong
             logger.warning("%s: %s", clip.path.name, problem)
             answers = [Verdict(None, text=f"({problem})")] * len(numbers)
@@ -196,8 +193,11 @@ def decided(film: FilmLike, question: str) -> Verdict:
     return Verdict(None, None, text)
 
 
-def explained(film: FilmLike, question: str) -> Verdict:
-    """The verdict of the whole answer, with the times that it names: for those that one wants to look into."""
+def explained(film: FilmLike, question: str, wanted: bool) -> Verdict:
+    """As `decided` where that is the `wanted` answer; else the whole answer with its times, to be looked into."""
+    verdict = decided(film, question)
+    if verdict.said == wanted:
+        return verdict
     answer = film.ask(question)
     return Verdict(first_word(answer.answer), None, answer.answer, tuple(answer.timestamps[:LOOKED_AT]))
 

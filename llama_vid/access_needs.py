@@ -58,7 +58,6 @@ _TABLE: Final = (
     ("POST", "/api/cameras/{camera}/alerts/try", _ASK),
     ("GET", "/api/cameras/{camera}/search", _ASK),
     ("DELETE", "/api/cameras/{camera}/memory", _ADMIN),
-    ("GET", "/api/cameras/{camera}/search", _ASK),
     ("GET", "/api/cameras/{camera}/**", _WATCH),
     (ANY, "/whip/{camera}", _ADMIN),
     (ANY, "/whip/{camera}/**", _ADMIN),

@@ -20,7 +20,8 @@ from llama_vid.llm.session import VideoContext
 from llama_vid.llm.speech.chapters import Chapter
 from llama_vid.llm.spoken import picture_cuts
 from llama_vid.llm.spoken_questions import about_speech
-from llama_vid.llm.transcript import Encode, Heard, finished
+from llama_vid.llm.steps import finished
+from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
 from llama_vid.tokenizer.pair import TokenPair

@@ -85,10 +85,20 @@ def _picture(journal: CameraJournal, start: float, end: float) -> npt.NDArray[np
 
 
 class _Anew:
-    """Scores frames by themselves: what was seen before them counts for nothing."""
+    """Scores frames by themselves, whatever was seen before them. One without a picture is scored once."""
 
     def __init__(self, scorer: RuleScorer) -> None:
-        self.prepare, self.score, self.told = scorer.prepare, scorer.score_anew, scorer.told
+        self._scorer = scorer
+        self.prepare, self.told = scorer.prepare, scorer.told
+        self.known: dict[float, Sequence[float]] = {}  # by the frame's second
+
+    def score(self, seen: Seen) -> Sequence[float]:
+        """The probability of every rule in a frame."""
+        if seen.patches is not None:
+            return self._scorer.score_anew(seen)
+        if seen.seconds not in self.known:
+            self.known[seen.seconds] = self._scorer.score_anew(seen)
+        return self.known[seen.seconds]
 
 
 def trying(
@@ -104,26 +114,25 @@ def trying(
 
     Belongs to the thread that owns the tensors.
     """
-    scorer.prepare(rules)
+    anew = _Anew(scorer)
+    watcher = RuleWatcher(journal.name, rules, anew, zone=zone)
     yield
-    found: list[Sequence[float]] = []
     for group in _groups(journal, start, end, frozenset()):
-        found += [scorer.score_anew(seen) for _, seen in group]
+        for seen in group:
+            anew.score(seen)
         yield
-    chosen = promising(torch.tensor(found), LOOKED_AT)
-    watcher = RuleWatcher(journal.name, rules, _Anew(scorer), zone=zone)
+    moments = list(anew.known)
+    chosen = frozenset(moments[at] for at in promising(torch.tensor(list(anew.known.values())), LOOKED_AT))
     events: dict[str, AlertEvent] = {}
     times: list[float] = []
     scores: list[dict[str, float]] = []
     looked_at = 0
     for group in _groups(journal, start, end, chosen):
-        near = [seen for number, seen in group if number in chosen]
-        patches = dict(
-            zip(map(id, near), _features(tower, journal, [(seen.seconds, seen.end) for seen in near]), strict=True)
-        )
+        near = [(seen.seconds, seen.end) for seen in group if seen.seconds in chosen]
+        patches = dict(zip((begin for begin, _ in near), _features(tower, journal, near), strict=True))
         looked_at += sum(row is not None for row in patches.values())
-        for _, seen in group:
-            for change in watcher.see(replace(seen, patches=patches.get(id(seen)))):
+        for seen in group:
+            for change in watcher.see(replace(seen, patches=patches.get(seen.seconds))):
                 events[change.event.id] = change.event
             second = watcher.scores[-1]
             times.append(second.start)
@@ -146,23 +155,24 @@ def promising(scores: Tensor, most: int) -> frozenset[int]:
     return frozenset(list(dict.fromkeys(order))[:most])
 
 
-def _groups(
-    journal: CameraJournal, start: float, end: float, chosen: frozenset[int]
-) -> Iterator[list[tuple[int, Seen]]]:
-    """What was seen between two times, numbered, in groups of at most AT_A_TIME moments and BATCH `chosen` ones."""
-    number, last = 0, float("-inf")
-    group: list[tuple[int, Seen]] = []
+def _groups(journal: CameraJournal, start: float, end: float, chosen: frozenset[float]) -> Iterator[list[Seen]]:
+    """What was seen between two times, in groups of at most AT_A_TIME moments and BATCH of those that begin at `chosen`
+    seconds.
+    """
+    last: float | None = None
     for starts, ends, embeddings in journal.embeddings(after=start, before=end, chunk=AT_A_TIME):
+        group: list[Seen] = []
+        near = 0
         for begin, until, embedding in zip(starts, ends, embeddings, strict=True):
-            gap = number > 0 and begin - last > _GAP
-            group.append((number, Seen(begin, until, F.normalize(embedding.float(), dim=0), None, _NOTHING, gap)))
-            number, last = number + 1, until
-            if sum(each in chosen for each, _ in group) == BATCH:
+            gap = last is not None and begin - last > _GAP
+            group.append(Seen(begin, until, F.normalize(embedding.float(), dim=0), None, _NOTHING, gap))
+            last = until
+            near += begin in chosen
+            if near == BATCH:
                 yield group
-                group = []
+                group, near = [], 0
         if group:
             yield group
-            group = []
 
 
 def curve_of(times: Sequence[float], scores: Sequence[dict[str, float]], points: int = POINTS) -> Curve:

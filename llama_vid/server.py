@@ -110,7 +110,8 @@ def create_app(
             app.state.history = History(desk, journal)
             app.state.metrics = Metrics(desk, loading, journal)
             app.state.chats = OpenChats(app.state.metrics.answered, app.state.closing)
-            app.state.zone = ZoneInfo(config.timezone) if config.timezone else datetime.now().astimezone().tzinfo or UTC
+            zone = ZoneInfo(config.timezone) if config.timezone else None
+            app.state.zone = zone or datetime.now().astimezone().tzinfo or UTC
             if journal is not None:
                 announcements.open(journal.alerts)
             for name, settings in config.cameras.items():
@@ -124,7 +125,6 @@ def create_app(
                     group.create_task(access.run(look_s), name="access-watcher"),
                 ]
                 if journal is not None:
-                    zone = ZoneInfo(config.timezone) if config.timezone else None
                     cameras = ServerCameras(desk, app.state.history, journal, zone)
                     tasks += announcements.start(group, cameras, journal.alerts)
                 try:

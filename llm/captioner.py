@@ -12,8 +12,9 @@ from llama_vid.llm.agreement import Rarity, agreed
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import mark_text
 from llama_vid.llm.prompts import CAPTION_SUFFIX
-from llama_vid.llm.proposals import DRAWS, finished, proposing
+from llama_vid.llm.proposals import DRAWS, proposing
 from llama_vid.llm.session import embed_segments
+from llama_vid.llm.steps import finished
 from llama_vid.tokenizer.pair import TokenPair
 
 BATCH: Final = 16  # memories at once: 400 sentences fill two cores; more gain nothing

@@ -15,8 +15,9 @@ from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, yes_no_ids
-from llama_vid.llm.proposals import Proposal, finished, proposing
+from llama_vid.llm.proposals import Proposal, proposing
 from llama_vid.llm.session import embed_segments
+from llama_vid.llm.steps import finished, waited
 from llama_vid.llm.words import sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -83,13 +84,7 @@ class Finder:
 
     def told(self, entry: MemoryEntry) -> Generator[str, None, str]:
         """As `captioning`, for use inside an answer: yields empty pieces of it."""
-        work = self.captioning(entry)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                return str(end.value)
-            yield ""
+        return (yield from waited(self.captioning(entry)))
 
     @staticmethod
     def read(entries: Sequence[MemoryEntry], z: Tensor) -> list[TokenPair]:

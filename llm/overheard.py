@@ -12,7 +12,8 @@ from typing import Final
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.speech.words import Line
 from llama_vid.llm.spoken import QUOTED, distinct, listened, quote, spoken_lines, topics
-from llama_vid.llm.transcript import Heard, Hit, talks, waited
+from llama_vid.llm.steps import waited
+from llama_vid.llm.transcript import Heard, Hit, talks
 
 #: Somebody speaks for this share of the time: a talk.
 TALK: Final = 0.4

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -21,9 +21,6 @@ LONGEST: Final = 24  # tokens: a caption of 12 words takes about 14
 TOP: Final = 32  # tokens that a draw chooses from: at TEMPERATURE the rest is said once in thousands of sentences
 DRAWS: Final = 16  # evenly spread over what the model may say; 24 gain little, and the likeliest comes on top
 TEMPERATURE: Final = 0.65  # rather what is likely
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +87,6 @@ def _spelt(top: Tensor, at: Tensor, code: Tensor, temperature: float) -> tuple[T
 def _counted(said: Sequence[str]) -> list[Proposal]:
     texts = dict.fromkeys(text for text in said if text)
     return [Proposal(text, said.count(text) / len(said)) for text in texts]
-
-
-def finished(work: Generator[object, None, T]) -> T:
-    """The result of a generator, run to its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            found: T = end.value
-            return found
 
 
 class Rows:

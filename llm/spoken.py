@@ -15,7 +15,8 @@ from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.mentions import TOGETHER_S, mentions_of, together
 from llama_vid.llm.speech.words import Line, key
 from llama_vid.llm.spoken_questions import AboutSpeech, Spoken
-from llama_vid.llm.transcript import Heard, Hit, waited
+from llama_vid.llm.steps import waited
+from llama_vid.llm.transcript import Heard, Hit
 from llama_vid.llm.words import duration, listed, often
 from llama_vid.memory.entry import MemoryEntry
 

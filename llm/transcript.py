@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -21,8 +21,6 @@ from llama_vid.llm.speech.words import Line
 from llama_vid.llm.topic import Topic
 
 Encode = Callable[[Sequence[str]], Tensor]
-T = TypeVar("T")
-
 #: Sentences that are embedded in one step: some 50 ms on one core, so that frames have their turn in between.
 STEP: Final = 16
 #: Embeddings that are kept: 15 MB, what is said in two days of lectures.
@@ -173,27 +171,6 @@ class Heard:
 def _score(near: float, share: float) -> float:
     """Likeness of sense and the share of words as one score: either may be enough, both are best."""
     return round(1 - (1 - near) * (1 - WORDS_WORTH * share), 4)
-
-
-def waited(work: Generator[None, None, T]) -> Generator[str, None, T]:
-    """The same work inside an answer: an empty piece of it after every step."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        yield ""
-
-
-def finished(work: Generator[None, None, T]) -> T:
-    """What the work gives, done at once."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 def talks(lines: Sequence[Line], silence: float) -> Iterator[list[Line]]:

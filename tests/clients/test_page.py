@@ -14,19 +14,13 @@ from llama_vid.caption_desk import record_of
 from llama_vid.llm.speech.words import CaptionEvent, Line, Word
 from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.memory.journal import Journal
-from tests.clients.browsing import Complaints, chromium, needs_chromium, open_page
+from tests.clients.browsing import Complaints, needs_chromium, open_page
 from tests.server.running import RunningServer, running_server, until
 
 PAGE = Path(__file__).resolve().parents[2] / "clients" / "page"
 EVENT = AlertEvent("evt_1", "front", "package", "Seen: a package.", 4.0, None, 0.91, frames=(6.0,), before=3.0)
 
 pytestmark = [pytest.mark.peer, needs_chromium]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

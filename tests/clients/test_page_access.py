@@ -12,17 +12,11 @@ from playwright.sync_api import Browser, Page
 
 from llama_vid.access_tokens import create_token
 from llama_vid.memory.alerts import AlertChange
-from tests.clients.browsing import Complaints, chromium, needs_chromium, open_page
+from tests.clients.browsing import Complaints, needs_chromium, open_page
 from tests.clients.test_page import EVENT
 from tests.server.running import FRONT_AND_BACK, RunningServer, running_server, until
 
 pytestmark = [pytest.mark.peer, needs_chromium]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

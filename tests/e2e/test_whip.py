@@ -6,9 +6,8 @@ import io
 
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
-from tests.clients.browsing import CHROMIUM, FLAGS, Complaints
+from tests.clients.browsing import Complaints, chromium, needs_chromium
 from tests.e2e.conftest import Live
 from tests.server.running import until
 
@@ -16,7 +15,7 @@ pytestmark = [
     pytest.mark.model,
     pytest.mark.peer,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt install chromium"),
+    needs_chromium,
 ]
 
 WATCH_S = 8.0
@@ -24,8 +23,7 @@ WATCH_S = 8.0
 
 def test_a_webcam_is_published_watched_and_asked_about(live: Live) -> None:
     complaints = Complaints()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page()
         complaints.watch(page)
         page.goto(live.url)
@@ -62,7 +60,6 @@ def test_a_webcam_is_published_watched_and_asked_about(live: Live) -> None:
 
         page.click("#stop-webcam")
         until(lambda: not live.camera("web")["publishing"], "the end of the session")
-        browser.close()
     assert complaints.found == []
     # What was published is still remembered.
     assert live.camera("web")["watched_s"] >= WATCH_S

@@ -7,7 +7,8 @@ import torch
 from llama_vid.llm.agreement import agreed
 from llama_vid.llm.captioner import BATCH, continued
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.proposals import finished, proposing
+from llama_vid.llm.proposals import proposing
+from llama_vid.llm.steps import finished
 from tests.llm.conftest import WIDTH
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.proposals import LONGEST, Proposal, finished, proposing
+from llama_vid.llm.proposals import LONGEST, Proposal, proposing
+from llama_vid.llm.steps import finished
 from tests.llm.conftest import WIDTH
 
 DRAWS = 12

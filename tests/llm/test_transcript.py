@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from llama_vid.llm import transcript
 from llama_vid.llm.beside import HEARD_TOKENS, LINES, beside, fitting, line_text
 from llama_vid.llm.layout import Segment
+from llama_vid.llm.steps import finished
 from llama_vid.llm.topic import Topic
-from llama_vid.llm.transcript import Heard, Hit, finished
+from llama_vid.llm.transcript import Heard, Hit
 from llama_vid.memory.budget import ANSWER_TOKENS
 from llama_vid.tokenizer.pair import TokenPair
 from tests.llm.said import Said, encode, line

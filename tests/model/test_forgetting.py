@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +15,7 @@ from llama_vid.llm.answer import Answer
 from llama_vid.llm.speech.words import Line
 from llama_vid.memory.journal import Journal
 from llama_vid.stream.frame import Frame
-from tests.bundles import film, mini
+from tests.bundles import film
 from tests.model.test_session import BEGIN, Reel
 
 if TYPE_CHECKING:
@@ -35,23 +33,6 @@ def street() -> list[Frame]:
     seen = [Frame(BEGIN + frame.seconds, frame.image) for frame in FileSource(film())][:10]
     wall = np.full((240, 320, 3), (200, 30, 20), np.uint8)
     return [*seen, *(Frame(BEGIN + 10 + second, wall, second == 0) for second in range(10))]
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def model(journal: Journal) -> Iterator[LLaMAVID]:
-    """The real model with a journal; its thread ends with the test."""
-    bundle = mini()
-    from llama_vid.model import LLaMAVID
-
-    made = LLaMAVID(bundle, journal=journal)
-    yield made
-    made.close()
 
 
 async def asked(session: Session, question: str) -> Answer:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +13,6 @@ from PIL import Image
 
 from llama_vid.memory.journal import Journal
 from llama_vid.stream.frame import Frame
-from tests.bundles import mini
 from tests.model.test_session import BEGIN, Reel
 
 if TYPE_CHECKING:
@@ -26,23 +23,6 @@ pytestmark = [pytest.mark.model]
 
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 SECONDS = 8
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def model(journal: Journal) -> Iterator[LLaMAVID]:
-    """The real model with a journal; its thread ends with the test."""
-    bundle = mini()
-    from llama_vid.model import LLaMAVID
-
-    made = LLaMAVID(bundle, journal=journal)
-    yield made
-    made.close()
 
 
 def frames(seed: int) -> list[Frame]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -14,8 +14,11 @@ from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.rule_trial import AROUND, promising
 from llama_vid.stream.frame import Frame
-from tests.bundles import film, mini
+from tests.bundles import film
 from tests.model.test_session import BEGIN, Reel
+
+if TYPE_CHECKING:
+    from llama_vid.model import LLaMAVID
 
 
 def test_few_moments_are_all_looked_at() -> None:
@@ -30,31 +33,26 @@ def test_the_best_of_every_rule_and_their_neighbours_are_looked_at() -> None:
 
 
 @pytest.mark.model
-async def test_what_is_tried_is_what_was_raised_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle = mini()
-    from llama_vid.model import LLaMAVID
+async def test_what_is_tried_is_what_was_raised_live(
+    model: LLaMAVID, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from llama_vid.stream.file import FileSource
 
     rules = tuple(Rule(name, text, hold=1.0) for name, text in (("car", "a car"), ("cake", "a birthday cake")))
     frames = [Frame(BEGIN + frame.seconds, frame.image) for frame in FileSource(film())]
     raised: list[AlertChange] = []
-    with Journal(tmp_path) as journal:
-        model = LLaMAVID(bundle, journal=journal)
-        try:
-            watching = model.watch(Reel(frames, ends=False), name="front", rules=rules, on_alert=raised.append)
-            async with watching as session, asyncio.timeout(60):
-                await session.wait_watched(len(frames) - 0.5)
-            assert journal.flush()
-            live = {change.event.rule for change in raised}
-            assert live == {"car"}
-            tried = await model.try_rules("front", rules, BEGIN - 1, BEGIN + len(frames))
-            assert {event.rule for event in tried.events} == live
-            assert tried.looked_at == tried.moments > 1
-            begun = next(change.event.start for change in raised)
-            assert tried.events[0].start == pytest.approx(begun, abs=1.0)
-            # Of many moments only some pictures are looked at.
-            monkeypatch.setattr(rule_trial, "LOOKED_AT", 2)
-            some = await model.try_rules("front", rules, BEGIN - 1, BEGIN + len(frames))
-            assert some.looked_at == 2 < some.moments == tried.moments
-        finally:
-            model.close()
+    watching = model.watch(Reel(frames, ends=False), name="front", rules=rules, on_alert=raised.append)
+    async with watching as session, asyncio.timeout(60):
+        await session.wait_watched(len(frames) - 0.5)
+    assert journal.flush()
+    live = {change.event.rule for change in raised}
+    assert live == {"car"}
+    tried = await model.try_rules("front", rules, BEGIN - 1, BEGIN + len(frames))
+    assert {event.rule for event in tried.events} == live
+    assert tried.looked_at == tried.moments > 1
+    begun = next(change.event.start for change in raised)
+    assert tried.events[0].start == pytest.approx(begun, abs=1.0)
+    # Of many moments only some pictures are looked at.
+    monkeypatch.setattr(rule_trial, "LOOKED_AT", 2)
+    some = await model.try_rules("front", rules, BEGIN - 1, BEGIN + len(frames))
+    assert some.looked_at == 2 < some.moments == tried.moments

@@ -10,14 +10,14 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from llama_vid.access_tokens import create_token, revoke_token
 from llama_vid.stream.masking import MaskedSource
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
 from llama_vid.stream.view import View
-from tests.clients.browsing import CHROMIUM, FLAGS, needs_chromium
+from tests.clients.browsing import FLAGS, chromium, needs_chromium
 from tests.peers.publisher import Publisher
 from tests.peers.video import make_video, painted_seconds
 from tests.peers.viewer import Viewer
@@ -282,12 +282,10 @@ def test_chromium_sees_the_picture_move(whep: RunningServer) -> None:
         assert seen["width"] == 320, seen
         return seen
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with chromium(flags) as browser:
         page = browser.new_page()
         passed = watch(page, "plain")
         assert passed["codec"] == "video/H264"
         assert passed["decoded"] >= 30  # 25 a second, over two seconds
         encoded = watch(page, "mixed")
         assert 10 <= encoded["decoded"] <= 40  # 10 a second
-        browser.close()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from llama_vid.clients.captions.vtt import vtt
-from tests.clients.browsing import CHROMIUM, FLAGS
+from tests.clients.browsing import chromium, needs_chromium
 from tests.clients.captions.test_cues import SPEECH, cues_of, spoken
 from tests.peers.http import WebServer
 
-pytestmark = [pytest.mark.peer, pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt install chromium")]
+pytestmark = [pytest.mark.peer, needs_chromium]
 
 PAGE = "<!doctype html><video><track default kind=captions srclang=en src=captions.vtt></video>"
 READ = """() => new Promise((done, fail) => {
@@ -28,14 +27,12 @@ def test_chromium_loads_every_cue_as_a_track(tmp_path: Path) -> None:
     cues = cues_of(spoken(f"{SPEECH} Tom & Jerry say <b>a</b> --> b."))
     (tmp_path / "captions.vtt").write_text(vtt(cues))
     (tmp_path / "page.html").write_text(PAGE)
-    with WebServer(tmp_path) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with WebServer(tmp_path) as server, chromium() as browser:
         page = browser.new_page()
         page.goto(server.url("page.html"))
         found = page.evaluate(READ)
         shown = page.evaluate("document.querySelector('video').textTracks[0].mode")
         plain = page.evaluate("document.querySelector('track').track.cues[0].getCueAsHTML().textContent")
-        browser.close()
     assert shown == "showing"
     assert plain == "\n".join(cues[0].lines)
     assert [(start, end) for start, end, _ in found] == [
