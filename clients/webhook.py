@@ -24,6 +24,9 @@ from llama_vid.memory.outbox import Outgoing
 
 logger = logging.getLogger(__name__)
 
+# Its own, so that a program's seeded `random` is never advanced behind its back.
+_jitter = random.Random()
+
 #: Seconds for one attempt: receivers are asked to answer first and work then.
 ATTEMPT_SECONDS: Final = 15.0
 #: Seconds between attempts: doubled up to the longest, and spread.
@@ -109,7 +112,7 @@ class Webhook:
             level = logging.DEBUG if problem == self.reason else logging.WARNING
             logger.log(level, "webhook to %s: %s; trying again", self._options.host, problem)
             self.reason = problem
-            await asyncio.sleep(max(wait * random.uniform(0.75, 1.0), min(asked or 0.0, self._longest_wait)))
+            await asyncio.sleep(max(wait * _jitter.uniform(0.75, 1.0), min(asked or 0.0, self._longest_wait)))
             wait = min(wait * 2, self._longest_wait)
 
     async def _attempt(self, client: httpx.AsyncClient, name: str, body: bytes) -> tuple[str, float | None]:

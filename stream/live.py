@@ -22,6 +22,9 @@ from llama_vid.stream.view import View
 
 logger = logging.getLogger(__name__)
 
+# Its own, so that a program's seeded `random` is never advanced behind its back.
+_jitter = random.Random()
+
 #: Back-off between attempts in seconds. At most 2, so that with a second for connecting and one for the next key frame
 #: pictures flow within 5 s of a camera's return; an attempt costs one TCP connection.
 FIRST_WAIT, LONGEST_WAIT = 0.25, 2.0
@@ -120,7 +123,7 @@ class LiveSource(Told):
                 refusals = refusals + 1 if ending.refused else 0
                 self._status.set("reconnecting", ending.reason)
                 locked_out = refusals >= REFUSALS
-                await asyncio.sleep(REFUSED_WAIT if locked_out else backoff(attempt, random.random()))
+                await asyncio.sleep(REFUSED_WAIT if locked_out else backoff(attempt, _jitter.random()))
         except Exception as error:  # the edge of this task: without this a bug would leave `recv` waiting for ever
             logger.exception("The reader of %s failed", self._url.shown)
             self._mailbox.close(SourceError(f"{self._url.shown} stopped because of an error in the program: {error!r}"))

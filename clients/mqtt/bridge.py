@@ -34,6 +34,9 @@ from llama_vid.clients.mqtt.topics import OFFLINE, ONLINE, Topics
 
 logger = logging.getLogger(__name__)
 
+# Its own, so that a program's seeded `random` is never advanced behind its back.
+_jitter = random.Random()
+
 #: The outbox's name for this way out.
 CHANNEL: Final = "mqtt"
 #: Seconds between attempts to connect: doubled up to the longest, and spread, so that not all come at once.
@@ -91,7 +94,7 @@ class MqttBridge:
             if self._delivery.count > delivered or time.monotonic() - begun > GOOD_SECONDS:
                 wait = self._first_wait
             self._say(f"MQTT broker {self._options.address}: {reason}; trying again")
-            await asyncio.sleep(wait * random.uniform(0.75, 1.0))
+            await asyncio.sleep(wait * _jitter.uniform(0.75, 1.0))
             wait = min(wait * 2, self._longest_wait)
 
     async def _once(self) -> tuple[str, bool]:

@@ -50,9 +50,9 @@ class Live:
         await asyncio.to_thread(until, lambda: self.camera()["tokens"]["frames"] >= goal, "more frames", timeout_s)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
-    """Cameras: `front` plays cyclists, `web` waits for a publisher, `locked` has a wrong password, `gone` is dead."""
+    """`front` plays cyclists, `web` waits for a publisher, `locked` has a wrong password, `gone` is dead."""
     skip_without_mini()
     why = missing()
     if why:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import random
 import socket
 import threading
 import time
@@ -154,6 +155,22 @@ async def test_nobody_listening_and_no_such_host_are_told_apart() -> None:
     assert "refused the connection" in reasons[0]
     assert "no host of the name no-such-host.invalid" in reasons[1]
     assert not any("hush" in reason for reason in reasons)
+
+
+async def test_trying_again_leaves_the_programs_random_numbers_alone() -> None:
+    came: asyncio.Queue[None] = asyncio.Queue()
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        came.put_nowait(None)
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server, asyncio.timeout(20):
+        port = server.sockets[0].getsockname()[1]
+        before = random.getstate()
+        async with LiveSource(f"rtsp://127.0.0.1:{port}/live"):
+            for _ in range(3):
+                await came.get()
+        assert random.getstate() == before
 
 
 async def test_a_server_that_says_nothing_is_abandoned() -> None:
