@@ -198,6 +198,7 @@ def make_listener(
         host=settings.host,
         port=settings.port,
         lifespan="on",
+        loop="asyncio",  # not uvloop where another package brought it: the sockets' behaviour here is asyncio's
         http=Connection,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws=Socket,
