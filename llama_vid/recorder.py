@@ -171,7 +171,7 @@ class Recorder:
         begins = self._last is None or pair.cut or frame.gap
         self._scene += int(begins and len(self.bank) > 0)
         step = 1.0 if self._last is None else min(2.0, max(ONE_FRAME, seconds - self._last))
-        change = self.bank.append(
+        self.append(
             MemoryEntry(
                 start=seconds,
                 end=seconds + step,
@@ -181,10 +181,14 @@ class Recorder:
                 scene=self._scene,
             )
         )
-        if self.journal is not None:
-            _write(self.journal, change)
         self._pictures.see(seconds, frame.image, moving=begins or pair.energy >= STILL)
         self._last = seconds
+
+    def append(self, entry: MemoryEntry) -> None:
+        """Remember what was seen last, in the bank and in the journal."""
+        change = self.bank.append(entry)
+        if self.journal is not None:
+            _write(self.journal, change)
 
     def _placed(self, seconds: float) -> float:
         """A frame's time, moved forward where the clock was set back since the last run: time never repeats."""

@@ -77,6 +77,9 @@ class Journal:
 
     `model` names the model whose tokens are written (name and version): entries that another one wrote are not given
     back, since its tokens mean nothing to this one; what was told, noted and pictured is.
+
+    With an `epoch` the folder is owned under that number (`lease.py`). Raises FencedError where a higher one stands;
+    when one comes later, nothing more is written, and `state` says so.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Journal:
         flush_s: float = 0.5,
         model: str | None = None,
         clock: Callable[[], float] = time.time,
+        epoch: int | None = None,
     ) -> None:
         self.folder = folder
         self.model = model
@@ -97,7 +101,7 @@ class Journal:
         file = JournalFile(folder)
         self._connections = reading.Connections(file.path)
         limits = Limits(retention_days, retention_gb * 1e9)
-        self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock, model)
+        self._writer = Writer(file, self._connections, self._frames, limits, flush_s, clock, model, epoch)
         self._writer.start()
         self.alerts = AlertLog(self, self._writer.ledger)
 

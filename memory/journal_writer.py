@@ -22,6 +22,7 @@ from llama_vid.memory.journal_file import JournalFile, advice, is_damage, used_b
 from llama_vid.memory.journal_queue import Batch, Waiting
 from llama_vid.memory.journal_reading import Connections
 from llama_vid.memory.journal_writing import Rows
+from llama_vid.memory.lease import FencedError, claim, hold
 from llama_vid.memory.outbox import Ledger, Outgoing
 from llama_vid.memory.records import JournalState, Picture
 from llama_vid.memory.retention import Limits, Retention, Transaction
@@ -51,12 +52,14 @@ class Writer:
         flush_s: float,
         clock: Callable[[], float],
         model: str | None,
+        epoch: int | None = None,
     ) -> None:
         self.waiting = Waiting()
         self.ledger = Ledger()
         self._left_ended = False
         self._file, self._readers, self._frames = file, readers, frames
         self._limits, self._flush_s, self._clock, self._model = limits, flush_s, clock, model
+        self._epoch = epoch
         self._rows: Rows | None = None
         self._retention: Retention | None = None
         self._problem = ""
@@ -141,6 +144,8 @@ class Writer:
     def _remember(self, *, adopt_all: bool) -> None:
         """Begin with what the database holds."""
         db = self._file.db
+        if self._epoch is not None:
+            claim(db, self._epoch)
         self._rows = Rows(db, self._model, self.ledger)
         self._retention = Retention(db, self._rows, self._frames, self._limits, adopt_all=adopt_all)
         self._measure()
@@ -184,6 +189,7 @@ class Writer:
         db.execute("PRAGMA synchronous = FULL")
         try:
             db.execute("BEGIN IMMEDIATE")
+            self._hold()
             for _, row in batch.urgent:
                 self._one(lambda rows, row=row: rows.write(row))  # type: ignore[misc]
             db.execute("COMMIT")
@@ -196,10 +202,12 @@ class Writer:
     def _commit(self, batch: Batch) -> Batch:
         """Write a batch in one transaction. What comes back are pictures whose files could not be written."""
         self._ready()
+        self._hold()
         saved, back = self._save(batch)
         while batch.rows or saved:
             db = self._file.db
             db.execute("BEGIN IMMEDIATE")
+            self._hold()
             for item in saved:
                 self._one(lambda rows, item=item: rows.picture(item))  # type: ignore[misc]
             written = 0
@@ -217,6 +225,11 @@ class Writer:
                 batch.rows = batch.rows[1:]
             self._measure()
         return back
+
+    def _hold(self) -> None:
+        """Write only what is ours. Raises FencedError, which is told in `state`, where another owner has come."""
+        if self._epoch is not None:
+            hold(self._file.db, self._epoch)
 
     def _forget(self, item: Forget) -> None:
         """Forget a span; files first, so that a process that dies meanwhile leaves none that nobody knows of."""
@@ -277,6 +290,7 @@ class Writer:
         more = True
         try:
             self._ready()
+            self._hold()
             assert self._retention is not None
             while more and time.monotonic() < until:
                 more = self._retention.step(self._clock())
@@ -300,6 +314,9 @@ class Writer:
         """Something could not be done: what waits goes on waiting, a damaged file gives way to a new one."""
         self._rows = self._retention = None  # what they remember may have been rolled back
         self._file.rollback()
+        if isinstance(problem, FencedError):
+            self._problem_is(str(problem))
+            return
         if is_damage(problem):
             try:
                 with self._readers.apart():
