@@ -18,7 +18,7 @@ from llama_vid.llm.prompts import question_suffix, shortened
 from llama_vid.llm.session import embed_segments
 from llama_vid.llm.transcript import Hit
 from llama_vid.llm.wanted import wanted
-from llama_vid.llm.words import first_sentence
+from llama_vid.llm.words import first_sentence, whole
 
 EVIDENCE: Final = 8  # frames in an evidence block
 READ_AT_ONCE: Final = 16  # frames read again for all questions together: a quarter of a second on two cores
@@ -67,7 +67,7 @@ def what(find: Finder, inquiry: Inquiry, under_way: Callable[[], int], heard: Se
     )
     yield ""
     silent = True
-    for piece in first_sentence(pieces):
+    for piece in whole(first_sentence(pieces)):
         silent = silent and not piece
         yield piece
     if silent and not inquiry.cancel():

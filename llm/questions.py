@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Final
 
 from llama_vid.errors import QuestionError
+from llama_vid.llm.overview_words import SHOW, asks_whether, wants_overview
 from llama_vid.llm.spans import DAY_WORDS, NamedSpan, named_span
-from llama_vid.llm.subjects import AUXILIARY, of_counted, of_open, of_timed, of_yes_no, tidied, without_place
+from llama_vid.llm.subjects import AUXILIARY, of_counted, of_open, of_timed, of_yes_no, tidied
 
 #: The longest question, in characters.
 LONGEST: Final = 4000
@@ -37,7 +38,8 @@ class Question:
     """A sorted question: its sanitised text, kind, and the `subject` phrase to look for ("" if it names none).
 
     `others` are the further things that an ORDER question compares with, or the choices of "Is it dark or bright?"
-    (kind WHAT). `often` says that a HOW_MANY question counts events, not things. `span` is the time it names.
+    (kind WHAT). `often` says that a HOW_MANY question counts events, not things; `whether`, that a SUMMARY question
+    asks if anything happened at all. `span` is the time it names.
     """
 
     text: str
@@ -46,15 +48,14 @@ class Question:
     others: tuple[str, ...] = ()
     often: bool = False
     span: NamedSpan | None = None
+    whether: bool = False
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns))
 
 
-_SHOW: Final = "(?:video|clip|film|movie|footage|recording|scene|stream|lecture|talk|day)"
 _ASK: Final = "(?:what|which|who|whose|where|when|how|if|whether|at what|in which|about)"
-_HAPPEN: Final = "(?:happen(?:s|ed|ing)?|occurr?(?:s|ed|ing)?|going on|tak(?:es?|en|ing) place|took place)"
 
 _CONTROL: Final = re.compile(
     r"<\|[^<>|]{0,64}\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:bos|eos|pad|unk)>", re.IGNORECASE
@@ -117,26 +118,12 @@ _WHEN: Final = _any(
     r"^(?:show|give|find|list)(?: me)? (?:all |every )?(?:the )?(?:moments?|times?|parts?|scenes?)"
     r"(?: (?:when|where|with|of|in which))?\b",
 )
-_SUMMARY: Final = _any(
-    r"\b(?:summari[sz]e|summary|summari[sz]ing|overview|recap|rundown|gist|sum up|chapters?|timeline)\b",
-    rf"^(?:describe|narrate|caption)(?: to me)?(?: everything| (?:the|this)(?: whole| entire)? {_SHOW})?$",
-    rf"^what(?:'s| is| was| does)? (?:this|the|that)(?: \w+)? (?:{_SHOW}|about)(?: all)?(?: about| show| shows)?$",
-    r"^what (?:topics?|subjects?|events?|scenes?|things?|activities)\b.*"
-    rf"\b(?:covered|discussed|shown|presented|there|{_HAPPEN})$",
-    rf"^what (?:all )?(?:has|have|had|did|was|were|is|are|else)?\s*(?:been )?(?:covered|discussed|{_HAPPEN})"
-    r"(?: here| outside| inside| there| today)?$",
-    rf"^what's (?:been )?{_HAPPEN}(?: here| outside| inside| there| today)?$",
-    r"^what (?:did|have|do|can) (?:i|you|we) (?:miss(?:ed)?|see|seen|saw|watch(?:ed)?|observed?)(?: today)?$",
-    r"^(?:tell|talk)(?: me)? (?:about )?(?:everything|what happened|the (?:video|story))",
-    rf"^about (?:the|this) {_SHOW}$",
-    r"^(?:what is|what's|tell me) (?:the )?(?:story|plot|content|contents)(?: of)?",
-)
 #: "is it A or B", "is the scene dark or bright": a definite thing and two choices. "Is there a cat or a dog" is none.
 _CHOICE: Final = _any(
     rf"^{AUXILIARY} (?P<pronoun>this|it|that|these|those|he|she|they) (?P<a>\S.*?) or (?P<b>.+)$",
     rf"^{AUXILIARY} (?P<noun>(?:the|this|that|these|those|his|her|their) .*?) (?P<c>\S+) or (?P<d>.+)$",
 )
-_SHOWS: Final = re.compile(rf"^{AUXILIARY} (?:the|this) (?:{_SHOW}|camera) (?:show|contain|include|feature|have)\b")
+_SHOWS: Final = re.compile(rf"^{AUXILIARY} (?:the|this) (?:{SHOW}|camera) (?:show|contain|include|feature|have)\b")
 
 
 def sanitize(text: str) -> str:
@@ -161,7 +148,8 @@ def sort_question(text: str, start: float = 0.0, end: float = 0.0, *, zone: tzin
     span = named_span(lower, start, end, zone=zone)
     bare = bare_words(lower, span, zone=zone)
     kind, subject, others, often = _sorted(bare, named=span is not None, asks=clean.endswith("?"))
-    return Question(clean, kind, subject, others, often, span)
+    whether = kind is QuestionKind.SUMMARY and asks_whether(bare)
+    return Question(clean, kind, subject, others, often, span, whether)
 
 
 def bare_words(lower: str, span: NamedSpan | None, *, zone: tzinfo | None = None) -> str:
@@ -192,7 +180,7 @@ def _sorted(text: str, *, named: bool, asks: bool) -> tuple[QuestionKind, str, t
         return QuestionKind.ORDER, things[0] if things else "", tuple(things[1:]), False
     if match := _WHEN.search(text):
         return QuestionKind.WHEN, of_timed(text[match.end() :]), (), False
-    if not text or _SUMMARY.search(without_place(text)):
+    if wants_overview(text):
         return QuestionKind.SUMMARY, "", (), False
     if match := re.match(r"^(?:if|whether)\b\s*", text):
         return (

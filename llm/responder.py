@@ -253,6 +253,8 @@ class Responder:
 
     def _story(self, inquiry: Inquiry) -> Iterator[str]:
         """What was seen and what was said; of a talk first what was said."""
+        if inquiry.question.whether and (yield from self._quiet(inquiry)):
+            return
         heard = inquiry.watched.heard
         lines = (yield from overheard.at_hand(heard, inquiry)) if heard is not None else []
         if heard is None or not lines:
@@ -265,6 +267,17 @@ class Responder:
             yield from self._summary(inquiry)
             yield " Heard: "
             yield from overheard.told(heard, inquiry, lines)
+
+    def _quiet(self, inquiry: Inquiry) -> Generator[str, None, bool]:
+        """Whether anything happened at all: "Yes.", or "No" with what stood still; True if that was all."""
+        entries = inquiry.entries
+        if movement.moving(entries) or movement.cuts(entries):
+            yield "Yes. "
+            return False
+        longest = max(scenes(entries), key=lambda scene: scene.end - scene.start)
+        told = yield from self._told(inquiry, longest)
+        yield f"No, nothing has moved: {told}"
+        return True
 
     def _summary(self, inquiry: Inquiry, most: int = TOLD) -> Iterator[str]:
         found = scenes(inquiry.entries)

@@ -50,6 +50,13 @@ _ATTRIBUTE: Final = re.compile(
     r"^(?:(?:is|are|was|were) the |the |an? )?(?:colou?r|kind|type|sort|shape|size|pattern|brand|gender|sex|age|name"
     r"|number|role|weather)s?\b(?: or \w+)?(?: of)?\s*|^(?:long|tall|big|old|high|wide|fast|large|small|much)\b\s*"
 )
+_GOING_ON: Final = re.compile(
+    rf"^(?:{AUXILIARY} )?(?:happening|happened|happens|happen|going on|taking place) "
+    r"(?:at|in|on|near|by|behind|outside|inside|in front of|around|next to)\b\s*"
+)
+_WHO: Final = re.compile(
+    rf"^who(?:'s)?(?: {AUXILIARY})?(?: be)?(?: (?:there|here|this|that|it|visible|seen|shown|present))*$"
+)
 _DOING: Final = re.compile(r"\s*\b(?:doing|do|does|happening|happens|going on|like|look like|made of|used for)$")
 
 
@@ -98,8 +105,13 @@ def of_counted(text: str) -> str:
 
 
 def of_open(text: str) -> str:
-    """What to look for to answer an open question: "what colour is the dog" -> "the dog"."""
-    rest = _WH.sub("", text)
+    """What to look for to answer an open question: "what colour is the dog" -> "the dog".
+
+    "Who is there" is about "a person".
+    """
+    if _WHO.match(without_place(text).strip()):
+        return "a person"
+    rest = _GOING_ON.sub("", _WH.sub("", text))
     rest = _ATTRIBUTE.sub("", rest)
     rest = re.sub(rf"^((?:\w+ ){{0,2}}?){AUXILIARY}\b ?", r"\1", rest)
     rest = _LEADING_SUBJECT.sub("", rest)

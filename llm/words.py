@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
+from typing import Final
 
 _FIRST = "First,"
 
@@ -84,6 +85,42 @@ def first_sentence(pieces: Iterator[str]) -> Iterator[str]:
         yield piece
     if held:
         yield held
+
+
+#: Words that a finished sentence does not end with.
+_LINK: Final = re.compile(
+    r"(?:^|[\s,])(?:and|or|but|with|without|in|on|at|of|to|from|by|for|near|next|into|onto|over|under|behind|beside|between"
+    r"|the|an?|is|are|was|were|be|being|has|have|while|as|that|which|who|his|her|their|its|front|other)[\s,]*$",
+    re.IGNORECASE,
+)
+
+
+def whole(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces of a sentence that may have been cut off: it does not end in a joining word, and has a full stop.
+
+    A word is passed on when the next one begins. Empty pieces are passed on.
+    """
+    said, held = "", ""
+    for piece in pieces:
+        if not piece:
+            yield piece
+            continue
+        held += piece
+        cut = held.rfind(" ")
+        while cut > 0 and _LINK.search(held[:cut]):
+            cut = held.rfind(" ", 0, cut)
+        cut = len(held[: max(cut, 0)].rstrip(" ,;:"))
+        if cut > 0:
+            yield held[:cut]
+            said, held = said + held[:cut], held[cut:]
+    if held.strip()[-1:] in tuple(".!?"):
+        yield held
+        return
+    while (shorter := _LINK.sub("", held)) != held:
+        held = shorter
+    held = held.rstrip(" ,;:")
+    if held or said:
+        yield held if (said + held).rstrip()[-1:] in tuple(".!?") else held + "."
 
 
 def sentence(text: str) -> str:

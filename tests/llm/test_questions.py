@@ -65,7 +65,14 @@ WHAT = [
     ("What is the floor made of?", "the floor"),
     ("What is the weather like?", ""),
     ("What colour is it?", ""),
-    ("What is shown?", ""),
+    ("Who is there?", "a person"),
+    ("Who can be seen in the video?", "a person"),
+    ("What is happening at the front door?", "the front door"),
+    ("What happened in the kitchen?", "the kitchen"),
+    ("What is it?", ""),
+    ("What is the man watching?", "the man watching"),
+    ("What is this made of?", ""),
+    ("Describe the man.", "describe the man"),
     ("Name a colour of a car.", "a car"),
     ("How are the men dressed?", "the men dressed"),
     ("How long is the woman's hair?", "the woman's hair"),
@@ -132,6 +139,28 @@ SUMMARY = [
     "Describe the first half",
     "What events took place?",
     "The last 10 minutes?",
+    "What is shown?",
+    "What's in this video?",
+    "What is in the picture?",
+    "What can be seen here?",
+    "What is on the screen?",
+    "What do we see?",
+    "What does the camera show?",
+    "What is the video showing?",
+    "What is it about?",
+    "What is this?",
+    "Describe what you see in detail.",
+    "Could you describe this clip briefly?",
+    "Give me a short description.",
+    "Explain the video.",
+    "Tell me what you see.",
+    "Catch me up.",
+    "What's new?",
+    "Is everything okay?",
+    "Anything unusual?",
+    "Did anything happen?",
+    "Has anything been going on outside?",
+    "Was there any activity?",
 ]
 CHANGE = [
     ("What changed?", ""),
@@ -273,3 +302,18 @@ def test_the_day_is_no_part_of_the_subject(text: str) -> None:
     assert question.kind is QuestionKind.IS_THERE
     assert question.span is not None
     assert question.subject in ("a dog", "a dog there")
+
+
+@pytest.mark.parametrize(
+    ("text", "whether"),
+    [
+        ("Did anything happen in the last 5 minutes?", True),
+        ("Has something happened here?", True),
+        ("Any events?", True),
+        ("Anything interesting?", False),
+        ("What has happened?", False),
+    ],
+)
+def test_whether_anything_happened_at_all(text: str, whether: bool) -> None:
+    question = sort_question(text, 0.0, 3600.0)
+    assert (question.kind, question.whether) == (QuestionKind.SUMMARY, whether)

@@ -99,3 +99,12 @@ def test_what_was_never_there_is_not_seen(past: tuple[Responder, Watching]) -> N
     answer = ask(past, "Is there an elephant in the video?")
     assert answer.answer.startswith("No")
     assert "not seen an elephant" in answer.answer
+
+
+def test_whether_anything_happened_is_told_by_what_moved(past: tuple[Responder, Watching]) -> None:
+    still = ask(past, "Did anything happen in the last 10 seconds?")
+    assert still.answer.startswith("No, nothing has moved: ")
+    assert len(still.timestamps) == 1
+    moved = ask(past, "Did anything happen yesterday at 3 pm?")
+    assert moved.answer.startswith("Yes. ")
+    assert all(abs(at - YESTERDAY_AT_3) < 600 for at in moved.timestamps)
