@@ -3,8 +3,8 @@
 In a cluster one worker owns a camera and writes its journal. A worker that was taken for dead may still run: cut off
 from the others, or stopped for a minute. Whoever takes a camera over writes a higher number (an epoch, or fencing
 token: Kleppmann, Designing Data-Intensive Applications, chapter 8) into the journal first, and every transaction of an
-owner looks whether its own number still stands. The lock of the folder (`journal_file.py`) keeps two processes of one machine
-apart; the number does so where a lock can be lost, on storage that machines share.
+owner looks whether its own number still stands. The lock of the folder (`journal_file.py`) keeps two processes of one
+machine apart; the number does so where a lock can be lost, on storage that machines share.
 """
 
 from __future__ import annotations
