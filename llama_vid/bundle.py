@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 BUNDLES: Final = Path(__file__).parent / "bundles"
 MANIFEST: Final = "bundle.json"
 BACKGROUND: Final = "background.safetensors"
+COMPRESSOR: Final = "compressor.safetensors"
 RARITY: Final = "rarity.safetensors"
 PEOPLE: Final = "people.safetensors"
 #: Parts that no stage of training makes, which a bundle may lack (`training/bundle_part.py`).
@@ -114,20 +115,11 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     with _described(folder):
-        config = CompressorConfig(**manifest["compressor"])
-        compressor_tensors, lora = (
-            expanded(_tensors(folder, file, manifest["files"][file]))
-            for file in ("compressor.safetensors", "lora.safetensors")
-        )
+        lora = expanded(_tensors(folder, "lora.safetensors", manifest["files"]["lora.safetensors"]))
     scoring = load_scoring(folder)
     tower = scoring.tower
-    compressor = Compressor(config).eval().requires_grad_(False)
-    try:
-        compressor.load_state_dict(compressor_tensors)
-    except RuntimeError as problem:
-        raise BundleError(
-            f"compressor.safetensors of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}"
-        ) from None
+    compressor = load_compressor(folder)
+    config = compressor.config
     source = _language_source(folder, manifest, device, dtype)
     language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype)
     if language.width != config.out:
@@ -142,6 +134,21 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
         folder.name, tower, compressor, language, scoring.scorer, scoring.calibration, str(folder), source,
         scoring.rarity,
     )  # fmt: skip
+
+
+def load_compressor(folder: Path) -> Compressor:
+    """The compressor of a bundle's folder. Raises BundleError as `load_bundle` does."""
+    manifest = read_manifest(folder)
+    with _described(folder):
+        compressor = Compressor(CompressorConfig(**manifest["compressor"])).eval().requires_grad_(False)
+        tensors = expanded(_tensors(folder, COMPRESSOR, manifest["files"][COMPRESSOR]))
+    try:
+        compressor.load_state_dict(tensors)
+    except RuntimeError as problem:
+        raise BundleError(
+            f"{COMPRESSOR} of {folder.name} does not fit its configuration: {str(problem).splitlines()[0]}"
+        ) from None
+    return compressor
 
 
 def load_scoring(folder: Path) -> Scoring:

@@ -57,6 +57,11 @@ class SceneScorer:
         self._sentences: Query | None = None
         self._known: dict[str, Tensor] = {}  # embedding, mean and deviation (E + 2,) of texts in `each`
 
+    @property
+    def background(self) -> Tensor:
+        """The embeddings (N, E) of ordinary photos that scores are held against."""
+        return self._background
+
     def query(self, text: str, *, kinds: bool = True) -> Query:
         """The query of a text; `kinds` looks for a general word through its kinds."""
         key = f"{kinds}:{text}"
