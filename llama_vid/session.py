@@ -51,7 +51,8 @@ class Session:
     """One camera. `async with` opens the source and starts watching; leaving stops both.
 
     Frames are encoded in the model thread in batches of what has come, over all cameras; the KV cache follows behind,
-    so that a question prefills only itself and the last seconds.
+    so that a question prefills only itself and the last seconds. `captioned` says whether somebody listens, where that
+    is not this session (`listen`).
     """
 
     def __init__(
@@ -69,11 +70,14 @@ class Session:
         on_alert: AlertSink = lambda _change: None,
         listen: Callable[[Callable[[Line], None]], CameraSpeech] | None = None,
         encode: Encode | None = None,
+        captioned: bool | None = None,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
         self._intake = intake
-        self._transcript = CameraTranscript(recorder.journal, captioned=listen is not None)
+        self._transcript = CameraTranscript(
+            recorder.journal, captioned=listen is not None if captioned is None else captioned
+        )
         self._heard = Heard(self._transcript, encode) if encode is not None else None
         self._watching = Watching(recorder, zone, heard=self._heard)
         self._line_sinks: list[Callable[[Line], None]] = []
