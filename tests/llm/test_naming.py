@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import READ, Finder
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.naming import Parts, Weights, answered, names, parts, shown
+from llama_vid.llm.naming import Parts, Weights, answered, is_sure, names, parts, shown
 from llama_vid.llm.wanted import Wanted
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -111,3 +111,10 @@ def test_the_frames_that_count(tiny: LanguageModel) -> None:
 @pytest.mark.parametrize(("candidate", "answer"), [("a dog", "A dog."), ("in the snow", "In the snow.")])
 def test_a_candidate_as_an_answer(candidate: str, answer: str) -> None:
     assert answered(candidate) == answer
+
+
+def test_an_answer_that_may_be_wrong_says_perhaps() -> None:
+    assert answered("a dog", sure=False) == "Perhaps a dog."
+    assert is_sure(torch.tensor([3.2, 3.1, 3.0])), "worth much"
+    assert is_sure(torch.tensor([0.5, -2.0, -2.0])), "far more than the others"
+    assert not is_sure(torch.tensor([2.0, 1.9, 1.8]))
