@@ -126,8 +126,8 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Steps of a memory, packed: entries as (start, end, frames, energy, scene, pinned, pair energy, held, cut, context,
-    motion, embedding), the last three as numbers into `tokens`, `tokens`, `embeddings`; pins as (start, end).
+    """Steps of a memory, packed: entries as (start, end, frames, energy, scene, pinned, pair energy, held, cut,
+    context, motion, embedding), the last three as numbers into `tokens`, `tokens`, `embeddings`; pins as (start, end).
     """
 
     rows: tuple[tuple[float, ...], ...]
