@@ -15,7 +15,7 @@ from torch import Tensor
 from llama_vid.llm.candidates import candidates
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry
-from llama_vid.llm.subjects import AUXILIARY
+from llama_vid.llm.subjects import AUXILIARY, asks_who
 
 #: p(there) below which a question is denied: on even-numbered clips it denies falsely no more than 0.3 does, and more
 #: of what is not there; above it, more is denied falsely.
@@ -59,6 +59,8 @@ def presupposed(question: str) -> str:
     text = " ".join(question.lower().replace("’", "'").split()).strip(" ?.!")
     if re.match(rf"^{AUXILIARY}\b", text):
         return ""
+    if asks_who(text):
+        return "a person"
     if found := _COUNTED.match(text):
         return singular(found[1])
     if found := _WHO.match(text):
@@ -87,6 +89,8 @@ def absent(find: Finder, inquiry: Inquiry, look: Callable[[Sequence[float]], Ten
     closer = find.closer(inquiry.entries, z, text, look or inquiry.watched.regions)
     if find.calibration.probability(*find.weighed(inquiry.entries, z, asked), closer) >= DENIED_BELOW:
         return ""
+    if asks_who(inquiry.question.text.lower().strip(" ?.!")):
+        return "I have not seen anyone."
     return f"I have not seen {'anyone ' if doing else ''}{thing}."
 
 

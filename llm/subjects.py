@@ -60,6 +60,11 @@ _WHO: Final = re.compile(
 _DOING: Final = re.compile(r"\s*\b(?:doing|do|does|happening|happens|going on|like|look like|made of|used for)$")
 
 
+def asks_who(text: str) -> bool:
+    """Whether a question wants to know who is there, whatever they do."""
+    return bool(_WHO.match(without_place(text).strip()))
+
+
 def without_place(text: str) -> str:
     """Text without "in the video", "of this clip" and the like."""
     return _PLACE.sub("", text)
@@ -109,7 +114,7 @@ def of_open(text: str) -> str:
 
     "Who is there" is about "a person".
     """
-    if _WHO.match(without_place(text).strip()):
+    if asks_who(text):
         return "a person"
     rest = _GOING_ON.sub("", _WH.sub("", text))
     rest = _ATTRIBUTE.sub("", rest)

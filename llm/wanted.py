@@ -131,6 +131,8 @@ def _where(text: str, known: Candidates, subject: str) -> Wanted | None:
 
 
 def _who(text: str, known: Candidates, subject: str) -> Wanted | None:
+    if re.fullmatch(rf"who(?: (?:{_BE}|can be))?", text):
+        return Wanted("person", _CLAIM, known.people)
     match = re.match(rf"who (?:{_BE} )?(?P<x>.+)$", text)
     return match and Wanted("person", f"{{}} {_named(match['x'], '')}".strip(), known.people)
 

@@ -20,6 +20,8 @@ from llama_vid.llm.presupposed import presupposed, singular
         ("How many people sit at the tables?", "a table"),
         ("Who is dancing?", "dancing"),
         ("Who sits on the sofa?", "a sofa"),
+        ("Who is there?", "a person"),
+        ("Who is in the video?", "a person"),
         ("Where is the snow?", "snow"),
         ("What is the spatula made of?", "a spatula"),
         # Nothing is taken for granted, or only the recording itself.

@@ -36,6 +36,8 @@ KNOWN = read(
         ("In what room are they?", "kind", "people in {}"),
         ("Where is the boat?", "place", "a boat {}"),
         ("Who is singing in the video?", "person", "{} singing"),
+        ("Who is there?", "person", "{}"),
+        ("Who can be seen?", "person", "{}"),
         ("What is the girl wearing?", "worn", "a girl wearing {}"),
         ("How is the girl dressed?", "worn", "a girl wearing {}"),
         ("What are the boys doing?", "doing", "a boys {}"),
