@@ -20,7 +20,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -40,6 +40,9 @@ from llama_vid.tokenizer.parts import Part, sha256_of
 from llama_vid.tokenizer.people import PeopleProbe
 from llama_vid.tokenizer.scoring import SceneScorer
 from llama_vid.tokenizer.tower import ImageTower, mini_tower
+
+if TYPE_CHECKING:
+    from llama_vid.llm.vllm_options import VllmOptions
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +113,18 @@ def find_bundle(name: str) -> Path:
     raise BundleError(f"there is no model {name!r}; bundles here: {known}; or give a bundle's folder")
 
 
-def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bundle:
-    """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format."""
+def load_bundle(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    vllm: VllmOptions | None = None,
+    context_tokens: int | None = None,
+) -> Bundle:
+    """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format.
+
+    With `vllm` that server runs the language model, with `context_tokens` at least.
+    """
     folder = find_bundle(name)
     manifest = read_manifest(folder)
     with _described(folder):
@@ -120,8 +133,15 @@ def load_bundle(name: str, *, device: str = "auto", dtype: str = "auto") -> Bund
     tower = scoring.tower
     compressor = load_compressor(folder)
     config = compressor.config
-    source = _language_source(folder, manifest, device, dtype)
-    language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype)
+    if vllm is None:
+        source = _language_source(folder, manifest, device, dtype)
+        language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype)
+    else:
+        from llama_vid.llm.vllm_language import VllmLanguage
+
+        need = LanguageNeed.of(manifest)
+        source = SMOLLM2 if need is None else need.find(folder)
+        language = VllmLanguage.attach(source, vllm, lora=lora, device=device, dtype=dtype, context=context_tokens)
     if language.width != config.out:
         raise BundleError(
             f"the compressor of {folder.name} writes tokens of width {config.out}, its language model reads "

@@ -38,7 +38,7 @@ class Chronicle:
         self._bank, self._find, self._journal = bank, find, journal
         self._spans: list[Span] = []
         self._until = float("-inf")  # start of the last entry that was told
-        self._sentence: Iterator[None] | None = None  # the one that is being made
+        self._sentence: Iterator[object] | None = None  # the one that is being made
 
     def resume(self) -> None:
         """After memory was restored: what was told before is not told again."""
@@ -62,7 +62,7 @@ class Chronicle:
                 self._sentence = None
             yield
 
-    def _tell(self, scene: Scene, entries: Sequence[MemoryEntry]) -> Iterator[None]:
+    def _tell(self, scene: Scene, entries: Sequence[MemoryEntry]) -> Iterator[object]:
         caption = yield from self._find.captioning(entries[scene.told])
         if entries[scene.first].start > self._until:  # nobody has told it meanwhile
             self._keep(scene, entries, caption)

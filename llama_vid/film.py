@@ -13,10 +13,10 @@ from llama_vid.llm.answer import Answer, AnswerPiece, MemoryUse, Moment, Span, T
 from llama_vid.llm.beside import HEARD_TOKENS
 from llama_vid.llm.described import ANSWER_TOKENS
 from llama_vid.llm.questions import sort_question
+from llama_vid.llm.reading_memory import context_of
 from llama_vid.llm.recall import Archive
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.search import search
-from llama_vid.llm.session import VideoContext
 from llama_vid.llm.speech.chapters import Chapter
 from llama_vid.llm.spoken import picture_cuts
 from llama_vid.llm.spoken_questions import about_speech
@@ -42,7 +42,7 @@ class Watching:
         budget = recorder.bank.budget
         # Answers are far shorter than their share of the context: what they leave is room for new frames behind an old
         # layout while the new one is being read.
-        self.context = VideoContext(
+        self.context = context_of(
             recorder.bundle.language,
             zone=zone,
             marks=budget.mark_count,

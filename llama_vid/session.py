@@ -31,6 +31,7 @@ from llama_vid.llm.speech.chapters import Chapter
 from llama_vid.llm.speech.words import Line
 from llama_vid.llm.spoken import picture_cuts
 from llama_vid.llm.spoken_questions import topic_of
+from llama_vid.llm.steps import Pause
 from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.model_thread import ModelThread, Priority
@@ -45,6 +46,8 @@ logger = logging.getLogger(__name__)
 WAITING: Final = 16
 #: Conversations whose subject is remembered for follow-up questions.
 CONVERSATIONS: Final = 256
+#: Seconds until it is looked again whether another machine, that runs the language model, has sent something.
+PAUSE_S: Final = 0.01
 
 
 class Session:
@@ -220,6 +223,8 @@ class Session:
                 if forgets != self._forgets:
                     raise QuestionError("Part of what the answer rested on was forgotten meanwhile; ask again.")
                 yield piece
+                if isinstance(piece.delta, Pause):
+                    await asyncio.sleep(PAUSE_S)  # the model's thread is others' meanwhile
         if conversation:
             said = topic_of(sort_question(question, zone=self._watching.zone), zone=self._watching.zone)
             if said:

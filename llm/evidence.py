@@ -17,7 +17,7 @@ from llama_vid.llm.layout import Segment, mark_text
 from llama_vid.llm.prompts import question_suffix, yes_no_ids
 from llama_vid.llm.proposals import Proposal, proposing
 from llama_vid.llm.session import embed_segments
-from llama_vid.llm.steps import finished, waited
+from llama_vid.llm.steps import Pause, finished, waited
 from llama_vid.llm.words import sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -100,15 +100,24 @@ class Finder:
     def margins(self, memories: Sequence[Sequence[TokenPair]], question: str) -> list[float]:
         """As `margin`, for memories of as many pairs each, which are read at once."""
         model = self.language
-        blind = not memories[0]
-        suffix = model.embed_text(question_suffix(question).lstrip("\n") if blind else question_suffix(question))
-        marks: list[Segment] = [] if blind else [mark_text(0.0)]
-        x = torch.stack([torch.cat([embed_segments(model, [*marks, *pairs]), suffix]) for pairs in memories])
         with torch.inference_mode():
-            logits = model.logits(model.forward(x)[:, -1]).float()
+            logits = model.logits(model.forward(self.prompts(memories, question))[:, -1]).float()
         yes, no = yes_no_ids(model.tokenize)
         found: list[float] = (logits[:, yes] - logits[:, no]).tolist()
         return found
+
+    def prompts(self, memories: Sequence[Sequence[TokenPair]], question: str) -> Tensor:
+        """What `margins` has the language model read, (B, n, D)."""
+        model = self.language
+        blind = not memories[0]
+        suffix = model.embed_text(question_suffix(question).lstrip("\n") if blind else question_suffix(question))
+        marks: list[Segment] = [] if blind else [mark_text(0.0)]
+        return torch.stack([torch.cat([embed_segments(model, [*marks, *pairs]), suffix]) for pairs in memories])
+
+    def margining(self, pairs: Sequence[TokenPair], question: str) -> Generator[Pause | None, None, float]:
+        """As `margin`, in steps."""
+        yield from ()
+        return self.margin(pairs, question)
 
     def plain(self, entry: MemoryEntry) -> str:
         """The entry's caption if it is remembered, else the plain sentence that its picture matches best: at once."""
@@ -120,8 +129,14 @@ class Finder:
 
     def weighed(self, entries: Sequence[MemoryEntry], z: Tensor, question: str) -> tuple[float, float, float]:
         """What a yes/no question is decided by: best z-score, mean of the best quarter, the tokens' margin."""
+        return finished(self.weighing(entries, z, question))
+
+    def weighing(
+        self, entries: Sequence[MemoryEntry], z: Tensor, question: str
+    ) -> Generator[Pause | None, None, tuple[float, float, float]]:
+        """As `weighed`, in steps."""
         mean = float(z.topk(max(1, len(z) // 4)).values.mean())
-        return float(z.max()), mean, self.margin(self.read(entries, z), question)
+        return float(z.max()), mean, (yield from self.margining(self.read(entries, z), question))
 
     def closer(
         self, entries: Sequence[MemoryEntry], z: Tensor, text: str, look: Callable[[Sequence[float]], Tensor | None]
@@ -143,7 +158,7 @@ class Finder:
         """One sentence for each entry, as `captioning` gives it."""
         return [finished(self.captioning(entry)) for entry in entries]
 
-    def captioning(self, entry: MemoryEntry) -> Generator[None, None, str]:
+    def captioning(self, entry: MemoryEntry) -> Generator[Pause | None, None, str]:
         """One sentence for an entry, remembered by its pair's context token; yields while it is made, in short steps.
 
         The language model proposes several from the two tokens; the one is taken that they agree with most and that
@@ -151,7 +166,7 @@ class Finder:
         """
         key = id(entry.pair.context)
         if key not in self._captions:
-            (proposals,) = yield from proposing(self.language, caption_prompt(self.language, entry.pair)[None])
+            proposals = yield from self.proposing(caption_prompt(self.language, entry.pair))
             best, score = self._chosen(entry, proposals)
             plain, plain_score = self.scorer.told(entry.embedding)
             best = sentence(plain if plain_score > score + CLEARLY else best)
@@ -161,6 +176,11 @@ class Finder:
             while len(self._captions) > CAPTIONS:
                 self._captions.pop(next(iter(self._captions)))
         return self._captions[key][1]
+
+    def proposing(self, prompt: Tensor) -> Generator[Pause | None, None, list[Proposal]]:
+        """Sentences that the language model may say after a prompt (n, D), in steps."""
+        (found,) = yield from proposing(self.language, prompt[None])
+        return found
 
     def _chosen(self, entry: MemoryEntry, proposals: Sequence[Proposal]) -> tuple[str, float]:
         """The proposal that is agreed on and seen, and its z-score."""

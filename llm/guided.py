@@ -28,6 +28,7 @@ from llama_vid.llm.questions import QuestionKind
 from llama_vid.llm.recall import is_coarse
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.session import embed_segments
+from llama_vid.llm.steps import Pause
 from llama_vid.llm.words import first_sentence, sentence
 from llama_vid.memory.budget import ANSWER_TOKENS
 from llama_vid.memory.entry import MemoryEntry
@@ -62,7 +63,7 @@ class GuidedFinder(Finder):
         found: list[float] = (logits[:, yes] - logits[:, no]).tolist()
         return found
 
-    def captioning(self, entry: MemoryEntry) -> Generator[None, None, str]:
+    def captioning(self, entry: MemoryEntry) -> Generator[Pause | None, None, str]:
         """One sentence for an entry in the language model's words, remembered; yields while it is made.
 
         A plain sentence that the picture matches, where the model cannot read a memory's pair.
@@ -76,7 +77,7 @@ class GuidedFinder(Finder):
             said: list[str] = []
             for piece in first_sentence(Batch(self.language).ask(request)):
                 said.append(piece)
-                yield
+                yield None
             self._captions[key] = (entry.pair, sentence("".join(said)) or self.plain(entry))
             while len(self._captions) > CAPTIONS:
                 self._captions.pop(next(iter(self._captions)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
@@ -10,13 +10,28 @@ from typing import Protocol
 from torch import Tensor
 
 from llama_vid.llm.answer import Evidence
+from llama_vid.llm.decoding import LOOP_TOKENS
 from llama_vid.llm.questions import Question
 from llama_vid.llm.recall import Archive
-from llama_vid.llm.session import VideoContext
 from llama_vid.llm.transcript import Heard
 from llama_vid.llm.words import clock, stretch
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
+
+
+class ReadMemory(Protocol):
+    """A memory in front of the language model: `VideoContext`, or `VllmContext` where the model runs elsewhere."""
+
+    def catching_up(self, entries: Sequence[MemoryEntry], /) -> Iterator[int]: ...
+    def generate(
+        self,
+        suffix: Tensor,
+        *,
+        max_tokens: int,
+        stop: Collection[int] = (),
+        cancel: Callable[[], bool] = ...,
+        loop: int = LOOP_TOKENS,
+    ) -> Iterator[str]: ...
 
 
 class Watched(Protocol):
@@ -35,7 +50,7 @@ class Watched(Protocol):
     @property
     def zone(self) -> tzinfo | None: ...
     @property
-    def context(self) -> VideoContext: ...
+    def context(self) -> ReadMemory: ...
     @property
     def archive(self) -> Archive | None: ...
     @property

@@ -42,14 +42,12 @@ class LanguageModel:
     all KV caches together may hold (default: a quarter of the memory, see `PagePool`).
     """
 
+    #: Whether its layers run in another process (`VllmLanguage`): then there are no hidden states here.
+    remote = False
+
     def __init__(self, module: Any, tokenizer: Tokenizer, *, cache_tokens: int | None = None) -> None:
         self.module = module.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
-        # Text from outside must never become a control token, even if it spells one.
-        tokenizer.encode_special_tokens = True
-        self._special = frozenset(
-            token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special
-        )
+        self._take(tokenizer)
         self._decoder = Decoder(module)
         self.width = self._decoder.width
         self.context = self._decoder.context
@@ -89,6 +87,18 @@ class LanguageModel:
             model.apply_lora(lora, lora_scale)
         return model
 
+    def _take(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        # Text from outside must never become a control token, even if it spells one.
+        tokenizer.encode_special_tokens = True
+        #: Ids of tokens that are no text.
+        self.control = frozenset(
+            token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special
+        )
+
+    def close(self) -> None:
+        """End what runs beside it: nothing, for one whose layers are here."""
+
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
@@ -120,7 +130,7 @@ class LanguageModel:
 
     def is_control(self, token: int) -> bool:
         """Whether a token is no text but a control token (ends included)."""
-        return token in self._special or token in self.eos
+        return token in self.control or token in self.eos
 
     @cached_property
     def line_ends(self) -> frozenset[int]:

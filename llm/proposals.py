@@ -67,7 +67,7 @@ def proposing(
             draw, code = draw[~over], code[~over]
             kept, at = torch.unique(at[~over], return_inverse=True)
             if not len(draw):
-                return [_counted(said[first : first + width]) for first in range(0, count * width, width)]
+                return [counted(said[first : first + width]) for first in range(0, count * width, width)]
             ids = ids[kept]
             cache.pick(beginnings[kept, 0])
         hidden = model.forward(model.embed(ids[:, -1].tolist())[:, None], cache)[:, -1]
@@ -84,7 +84,8 @@ def _spelt(top: Tensor, at: Tensor, code: Tensor, temperature: float) -> tuple[T
     return rank, ((code - lower) / own).clamp(0.0, 1.0)
 
 
-def _counted(said: Sequence[str]) -> list[Proposal]:
+def counted(said: Sequence[str]) -> list[Proposal]:
+    """Different sentences out of all that were said, with their shares; the first one first."""
     texts = dict.fromkeys(text for text in said if text)
     return [Proposal(text, said.count(text) / len(said)) for text in texts]
 

@@ -20,13 +20,14 @@ from llama_vid.llm import computed, described, movement, overheard, people, pres
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
-from llama_vid.llm.evidence import Finder
 from llama_vid.llm.inquiry import Inquiry, Watched
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.questions import QuestionKind, sort_question
+from llama_vid.llm.reading_memory import finder_of
 from llama_vid.llm.recall import detailed, is_coarse, recollected, within
 from llama_vid.llm.scenes import Scene, scenes
 from llama_vid.llm.spoken_questions import AboutSpeech, Spoken, about_speech
+from llama_vid.llm.steps import waited
 from llama_vid.llm.words import duration, sentence
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.scoring import SceneScorer
@@ -58,7 +59,7 @@ class Responder:
         rarity: Rarity | None = None,
     ) -> None:
         self.language, self.calibration, self.name = language, calibration, name
-        self.find = Finder(language, scorer, calibration, rarity)
+        self.find = finder_of(language, scorer, calibration, rarity)
         self._answering = 0  # answers under way
 
     def respond(
@@ -228,8 +229,8 @@ class Responder:
         asked, entries = inquiry.question, inquiry.entries
         text = asked.subject or asked.text
         z = self.find.scores(entries, text)
-        best, mean, margin = self.find.weighed(entries, z, asked.text)
         yield ""
+        best, mean, margin = yield from waited(self.find.weighing(entries, z, asked.text))
         closer = self.find.closer(entries, z, text, self._look(inquiry))
         probability = self.calibration.probability(best, mean, margin, closer)
         if self._answering <= described.CROWD:

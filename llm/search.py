@@ -95,7 +95,8 @@ def read_again(find: Finder, z: Tensor, pairs: Sequence[TokenPair], text: str) -
     being left out.
     """
     best = z.argsort(descending=True, stable=True)[:READ_AGAIN]
-    if len(best) < 2 or find.language.preface is not None:  # one that was tuned to talk was fitted to no captions
+    # One that was tuned to talk was fitted to no captions; one that runs elsewhere gives no hidden states.
+    if len(best) < 2 or find.language.preface is not None or find.language.remote:
         return z
     nats = caption_likelihoods(find.language, [pairs[index] for index in best.tolist()], text)
     gains = NAT * (nats - nats.mean())

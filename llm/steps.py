@@ -8,6 +8,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class Pause(str):
+    """An empty piece of an answer, or a step, while another machine works: whoever pulls next should wait a moment."""
+
+    __slots__ = ()
+
+
 def finished(work: Generator[object, None, T]) -> T:
     """What the work gives, done at once."""
     while True:
@@ -19,11 +25,11 @@ def finished(work: Generator[object, None, T]) -> T:
 
 
 def waited(work: Generator[object, None, T]) -> Generator[str, None, T]:
-    """The same work inside an answer: an empty piece of it after every step."""
+    """The same work inside an answer: an empty piece of it after every step; a `Pause` stays one."""
     while True:
         try:
-            next(work)
+            step = next(work)
         except StopIteration as end:
             found: T = end.value
             return found
-        yield ""
+        yield step if isinstance(step, Pause) else ""

@@ -6,16 +6,21 @@ clips). What is confirmed is told with the caption of its best frame.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator
 from typing import Final
 
+from llama_vid.errors import LlamaVidError
 from llama_vid.llm.calibration import logistic
 from llama_vid.llm.evidence import Finder
 from llama_vid.llm.rules.album import Album
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.telling import seen_text
+from llama_vid.llm.steps import Pause
 from llama_vid.memory.entry import MemoryEntry
+
+logger = logging.getLogger(__name__)
 
 #: Frames that are read, the best ones.
 READ: Final = 4
@@ -31,16 +36,20 @@ class LanguageLook:
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
 
-    def looking(self, rule: Rule, album: Album) -> Generator[None, None, tuple[float, str]]:
+    def looking(self, rule: Rule, album: Album) -> Generator[Pause | None, None, tuple[float, str]]:
         """Looks at an event's best frames, in short steps: p(it is so) in 0…1, and the event's text."""
         best = sorted(album, key=lambda shown: -shown.probability)[:READ]
         if not best:
             return 1.0, ""
         odds = log_odds(best[-1].probability if len(best) < 2 else best[1].probability)
-        yield
+        yield None
         pairs = [shown.seen.pair for shown in sorted(best, key=lambda shown: shown.seen.seconds)]
-        margin = self._finder.margin(pairs, question(rule))
-        yield
+        try:
+            margin = yield from self._finder.margining(pairs, question(rule))
+        except LlamaVidError as problem:  # the language model runs elsewhere and is away: the pictures decide
+            logger.warning("%s; an event of the rule %s is judged by its pictures alone", problem, rule.name)
+            margin = 0.0
+        yield None
         probability = logistic(PICTURES * odds + TOKENS * margin + BIAS)
         if probability < 0.5:
             return probability, ""

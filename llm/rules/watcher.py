@@ -40,7 +40,7 @@ class Scorer(Protocol):
 class SecondLook(Protocol):
     """Asks the language model (`LanguageLook`)."""
 
-    def looking(self, rule: Rule, album: Album) -> Generator[None, None, tuple[float, str]]:
+    def looking(self, rule: Rule, album: Album) -> Generator[object, None, tuple[float, str]]:
         """Looks again at an event's best frames, in short steps: p(it is so) in 0…1, and the event's text."""
 
 

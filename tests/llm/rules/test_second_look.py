@@ -23,7 +23,8 @@ class Finder:
         self.said = margin_
         self.asked: list[tuple[int, str]] = []
 
-    def margin(self, pairs: Sequence[TokenPair], question: str) -> float:
+    def margining(self, pairs: Sequence[TokenPair], question: str) -> Generator[None, None, float]:
+        yield from ()
         self.asked.append((len(pairs), question))
         return self.said
 
