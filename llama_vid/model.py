@@ -59,6 +59,7 @@ from llama_vid.tokenizer.sentences import SentenceEncoder
 
 if TYPE_CHECKING:
     from llama_vid.full_tokens import FullTokens
+    from llama_vid.llm.vllm_options import VllmOptions
     from llama_vid.memory.journal import CameraJournal, Journal
 
 logger = logging.getLogger(__name__)
@@ -110,16 +111,23 @@ class LLaMAVID:
         recent_minutes: float = 10.0,
         journal: Journal | None = None,
         scorer: str = "mini",
+        vllm: VllmOptions | None = None,
     ) -> Self:
         """Load a bundle, `mini` or a folder, or a published LLaMA-VID checkpoint: its folder or hub id, or the alias
         `jia-lab/llama-vid-7b`; beside a checkpoint the image-text part of the bundle `scorer` scores pictures.
 
         `context_tokens` lowers the memory's context window; `zone` is the time zone of live cameras' times in answers
         (default: this machine's); the last `recent_minutes` are never consolidated. With a `journal` the cameras that
-        are watched remember over restarts; it stays the caller's to close. Raises BundleError for anything missing or
-        damaged.
+        are watched remember over restarts; it stays the caller's to close. With `vllm` that server runs the bundle's
+        language model, of which only the embedding table is loaded here. Raises BundleError for anything missing or
+        damaged, VllmError for a server that is there and serves something else.
         """
         place = fetched(name)
+        if vllm is not None and is_published(Path(place)):
+            raise ConfigError(
+                "llm.engine: vllm runs the language model of a bundle; that of a published LLaMA-VID checkpoint runs "
+                "here only: leave llm.engine out"
+            )
         bundle = (
             load_published(
                 Path(place),
@@ -130,7 +138,7 @@ class LLaMAVID:
                 context_tokens=context_tokens,
             )
             if is_published(Path(place))
-            else load_bundle(place, device=device, dtype=dtype)
+            else load_bundle(place, device=device, dtype=dtype, vllm=vllm, context_tokens=context_tokens)
         )
         return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes, journal=journal)
 
@@ -336,6 +344,7 @@ class LLaMAVID:
         if self._thread is not None:
             self._thread.close()
             self._thread = None
+        self.bundle.language.close()
 
     def _archive(self, frames: float | None) -> FilmArchive | None:
         """Where a film that memory cannot hold frame by frame keeps its detail; None for one that it can."""
