@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -25,6 +24,7 @@ from llama_vid.stream.gate import Gate, Mailbox
 from llama_vid.stream.ice import IceServer
 from llama_vid.stream.peers import LONGEST_OFFER, answer_offer, check_offer, close_peer, new_peer
 from llama_vid.stream.picture import to_rgb
+from llama_vid.stream.presence import LOOK, Presence, ask_for_no_consent
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.status import Status, Told
 from llama_vid.stream.view import View
@@ -47,8 +47,8 @@ class WhipAnswer:
 class _Publisher:
     resource_id: str
     peer: RTCPeerConnection
+    presence: Presence
     generation: int = 0
-    heard_at: float = field(default_factory=time.monotonic)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     filmed: bool = False
     heard: bool = False
@@ -130,11 +130,14 @@ class WhipIngest(Told):
             raise ProtocolError(f"The camera {self._name} takes no publisher now: it is not open.", code="unavailable")
         check_offer(sdp, protocol="WHIP", kinds=("video", "audio") if self._audio is not None else ("video",))
         async with self._turn:
-            publisher = _Publisher(secrets.token_urlsafe(16), new_peer(self._ice))
-            publisher.peer.on("track", lambda track: self._take_track(publisher, track))
+            peer = new_peer(self._ice)
+            presence = Presence(peer, silence=self._silence, patience=self._patience)
+            publisher = _Publisher(secrets.token_urlsafe(16), peer, presence)
+            peer.on("track", lambda track: self._take_track(publisher, track))
             try:
                 async with asyncio.timeout(self._patience):
-                    answer = await answer_offer(publisher.peer, sdp)
+                    answer = await answer_offer(peer, sdp)
+                ask_for_no_consent(peer)
             except BaseException:
                 await self._end(publisher)
                 raise
@@ -157,7 +160,7 @@ class WhipIngest(Told):
             publisher = self._publisher
             if publisher is None or not secrets.compare_digest(publisher.resource_id, resource_id):
                 raise ProtocolError(f"The camera {self._name} has no such WHIP session.", code="not_found")
-            await self._drop(publisher, "the publisher said goodbye")
+            await self._drop(publisher, publisher.presence.ended or "the publisher said goodbye")
 
     def _take_track(self, publisher: _Publisher, track: MediaStreamTrack) -> None:
         film = track.kind == "video" and not publisher.filmed
@@ -180,7 +183,7 @@ class WhipIngest(Told):
                 return
             if not isinstance(picture, VideoFrame) or publisher is not self._publisher:
                 continue
-            publisher.heard_at = time.monotonic()
+            publisher.presence.hear()
             if self._view is not None and self._view.due:
                 self._view.show(await asyncio.to_thread(fit, picture, self._view.longest_side))
             admitted = self._gate.admit(publisher.generation, picture.time)
@@ -209,7 +212,7 @@ class WhipIngest(Told):
                 begun = True
                 self._sound_clock.begin()
             if not publisher.filmed:
-                publisher.heard_at = time.monotonic()
+                publisher.presence.hear()
                 if self._status.state != "live":
                     self._connections += 1
                     self._status.set("live", "a microphone is connected")
@@ -220,15 +223,12 @@ class WhipIngest(Told):
 
     async def _watch_publisher(self) -> None:
         while True:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(LOOK)
             publisher = self._publisher
             if publisher is None:
                 continue
-            quiet = time.monotonic() - publisher.heard_at
-            limit = self._silence if self._status.state == "live" else self._patience
-            failed = publisher.peer.connectionState in ("failed", "closed")
-            if failed or quiet > limit:
-                reason = "the publisher's connection is lost" if failed else f"the publisher was silent for {limit:g} s"
+            reason = await publisher.presence.missing(live=self._status.state == "live")
+            if reason:
                 async with self._turn:
                     await self._drop(publisher, reason)
 
