@@ -27,7 +27,7 @@ from llama_vid.clients.openai_answer import (
     Delta,
 )
 from llama_vid.clients.openai_request import Asked
-from llama_vid.clients.protocol import ResponseDone, ServerMessage, TextDelta
+from llama_vid.clients.protocol import Failure, ResponseDone, ServerMessage, TextDelta
 from llama_vid.clients.response import Response
 from llama_vid.errors import ProtocolError
 from llama_vid.llm.answer import AnswerPiece
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 #: Answers that may be open over HTTP at once; a question beyond them is told to come again.
 MAX_OPEN: Final = 32
+#: What an answer says that ends because its token was revoked meanwhile.
+ENDED: Final = "The access has ended while this was answered; sign in again, or use another token."
 
 
 class Follower:
@@ -62,13 +64,14 @@ class Chat:
         self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
         followers = [(name, Follower(camera, asked.earlier)) for name, camera in cameras]
         self._response = Response(self.id, followers, self._put)
+        self._revoked: Failure | None = None
 
     async def text(self) -> AsyncGenerator[str, None]:
         """The answer's text as it comes; closing this, or being cancelled in it, cancels the answer."""
         task = asyncio.create_task(self._response.run(self._asked.question, None), name=self.id)
         task.add_done_callback(lambda _: self._pieces.put_nowait(None))
         try:
-            while (piece := await self._pieces.get()) is not None:
+            while (piece := await self._pieces.get()) is not None and self._revoked is None:
                 yield piece
         finally:
             task.cancel()
@@ -77,6 +80,16 @@ class Chat:
     def stop(self) -> None:
         """The server is about to stop: the answer fails with code shutdown."""
         self._response.stop()
+
+    async def revoke(self) -> None:
+        """Whoever asked may not ask any more: the answer fails, and no word of it is given from now on."""
+        self._revoked = Failure(code="unauthorized", message=ENDED)
+        self._response.stop(self._revoked)
+
+    @property
+    def error(self) -> Failure | None:
+        """What it failed by, once `text` is over; also where it was complete when the access to it ended."""
+        return self._revoked or self.done.error
 
     @property
     def done(self) -> ResponseDone:

@@ -93,7 +93,7 @@ class Response:
         self._put = put
         self._status: ResponseStatus = "cancelled"  # until it comes to its end by itself
         self._error: Failure | None = None
-        self._stopped = False
+        self._stopped: Failure | None = None  # why it ends before its time
         self._limit: asyncio.Timeout | None = None
         self._seq = 0
         self._streamed = ""
@@ -104,20 +104,21 @@ class Response:
         """Asks and streams. A failure ends in the status `failed`; only cancellation is raised."""
         try:
             async with asyncio.timeout(None) as self._limit:
-                if self._stopped:
+                if self._stopped is not None:
                     self._limit.reschedule(0.0)
                 await self._stream(question, conversation)
             self._end()
         except TimeoutError:  # only `stop` sets the limit; an answer's own is a failure of its part
-            self._status, self._error = "failed", Failure(code=SHUTDOWN, message=MESSAGE)
+            self._status, self._error = "failed", self._stopped
             for part in self._parts:
                 part.error = part.error or (self._error if part.answer is None else None)
         finally:
+            self._limit = None  # it is over: there is nothing left to stop
             self._log()
 
-    def stop(self) -> None:
-        """The server is about to stop: the answer fails with code shutdown."""
-        self._stopped = True
+    def stop(self, why: Failure | None = None) -> None:
+        """The answer fails now: with code shutdown, as the server is about to stop, unless another reason is given."""
+        self._stopped = self._stopped or why or Failure(code=SHUTDOWN, message=MESSAGE)
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 

@@ -145,8 +145,7 @@ class Connection:
                 listening.callback(self._captions.listen(self._caption))
             listening.callback(self._closing.join(self._leave))
             async with asyncio.TaskGroup() as group:
-                send = drain(self._outbox, websocket.send_text, patience_s=patience_s)
-                writer = group.create_task(send, name=f"{self.session_id}-writer")
+                writer = group.create_task(self._write(websocket, patience_s), name=f"{self.session_id}-writer")
                 try:
                     while (event := await websocket.receive())["type"] == "websocket.receive":
                         self._take(event, group)
@@ -154,6 +153,13 @@ class Connection:
                 finally:
                     for task in (writer, *(task for _, task in self._running.values())):
                         task.cancel()
+
+    async def _write(self, websocket: WebSocket, patience_s: float) -> None:
+        """Sends what is to be sent. Where the client is gone, the reader hears of it, too: that is no error to be
+        raised, whose traceback would hold the connection until all garbage is collected.
+        """
+        with contextlib.suppress(WebSocketDisconnect):
+            await drain(self._outbox, websocket.send_text, patience_s=patience_s)
 
     async def _leave(self) -> None:
         """The server is about to stop: what is open ends, and the client is told."""

@@ -1,7 +1,7 @@
 """Who is in: tokens and browsers as they are this moment, how much each may, and what they have open.
 
 Every look-up first sees whether the tokens file has changed, so a revoked token is refused from then on; what it has
-open (websockets, WebRTC sessions) is closed within a second.
+open (websockets, WebRTC sessions, answers and downloads that are being sent) is closed within a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from llama_vid.access import NOBODY, OPEN, Access
 from llama_vid.access_rates import Rates
@@ -33,6 +33,7 @@ WRONG_PER_S: Final = 0.5
 MOST_MEDIA: Final = 256
 
 Closer = Callable[[], Awaitable[None]]
+Kind = Literal["websocket", "sending", "media"]
 
 
 class TooMuch(ProtocolError):
@@ -47,7 +48,7 @@ class TooMuch(ProtocolError):
 class _Open:
     access: Access
     close: Closer
-    websocket: bool
+    kind: Kind
 
 
 class AccessDesk:
@@ -135,24 +136,26 @@ class AccessDesk:
     @contextlib.contextmanager
     def websocket(self, access: Access, close: Closer) -> Iterator[None]:
         """A websocket for as long as it is open; `close` is called when its rights end. Raises TooMuch."""
-        own = sum(each.websocket and each.access.token_id == access.token_id for each in self._open.values())
+        own = len(self._of(access, "websocket"))
         if access.token_id is not None and own >= self._limits.websockets_per_token:
             raise TooMuch(f"This token has {own} websockets open, as many as it may; close one first.", 5.0)
-        number = next(self._numbers)
-        self._open[number] = _Open(access, close, websocket=True)
-        try:
+        with self._while_open(_Open(access, close, "websocket")):
             yield
-        finally:
-            self._open.pop(number, None)
+
+    @contextlib.contextmanager
+    def sending(self, access: Access, close: Closer) -> Iterator[None]:
+        """An answer or a file for as long as it is being sent; `close` is called when its rights end."""
+        with self._while_open(_Open(access, close, "sending")):
+            yield
 
     def media(self, access: Access, close: Closer) -> None:
         """Remembers a WebRTC session, to be closed when the rights of whoever opened it end."""
         if not self.on:
             return
-        own = [n for n, each in self._open.items() if not each.websocket and each.access.token_id == access.token_id]
+        own = self._of(access, "media")
         for number in own[: max(0, len(own) - MOST_MEDIA + 1)]:
             del self._open[number]
-        self._open[next(self._numbers)] = _Open(access, close, websocket=False)
+        self._open[next(self._numbers)] = _Open(access, close, "media")
 
     async def run(self, look_s: float = LOOK_S) -> None:
         """Closes what may no longer be open, until cancelled."""
@@ -169,6 +172,23 @@ class AccessDesk:
                     await each.close()
                 except Exception:  # the edge towards one session: the others are closed all the same
                     logger.exception("Closing what %s had open failed", each.access.name)
+
+    def _of(self, access: Access, kind: Kind) -> list[int]:
+        """The numbers of what a token has open of one kind, oldest first."""
+        return [
+            number
+            for number, each in self._open.items()
+            if each.kind == kind and each.access.token_id == access.token_id
+        ]
+
+    @contextlib.contextmanager
+    def _while_open(self, what: _Open) -> Iterator[None]:
+        number = next(self._numbers)
+        self._open[number] = what
+        try:
+            yield
+        finally:
+            self._open.pop(number, None)
 
     def _count_wrong(self, address: str) -> None:
         if wait := self._wrong.take(address):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
+import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import ProtocolError as ClosedAlready
@@ -44,7 +48,7 @@ class Socket(WebSocketsSansIOProtocol):
         """As uvicorn's, and gives the application `close_now(code, reason)` in the connection's state."""
         super().handle_connect(event)
         if hasattr(self, "scope"):
-            self.scope["state"]["close_now"] = self.close_now
+            self.scope["state"]["close_now"] = _weakly(self)
 
     def connection_made(self, transport: Any) -> None:
         """As uvicorn's, with little buffered for a client that does not read."""
@@ -53,6 +57,11 @@ class Socket(WebSocketsSansIOProtocol):
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's; the parser, which holds itself, ends, so that the connection is gone at once (see there)."""
+        super().connection_lost(exc)
+        self.conn.parser.close()
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's; a handshake that cannot be read is answered, too, and not left open."""
@@ -148,24 +157,62 @@ class Socket(WebSocketsSansIOProtocol):
         self.loop.call_later(GOODBYE_S, self.transport.abort)
 
 
+def _weakly(held: Socket) -> Callable[[int, str], None]:
+    """Its `close_now`, for what it holds itself."""
+    reference = weakref.ref(held)
+
+    def close_now(code: int, reason: str = "") -> None:
+        if (found := reference()) is not None:
+            found.close_now(code, reason)
+
+    return close_now
+
+
 class Listener(uvicorn.Server):
     """uvicorn's server, which tells the port that was really taken."""
 
     def __init__(
         self,
-        config: uvicorn.Config,
+        config: ListenerConfig,
         on_open: Callable[[str, int], None] | None = None,
         closing: Closing | None = None,
     ) -> None:
         super().__init__(config)
+        self._patience = config.bounds.patience
         self._on_open, self._closing = on_open, closing
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then calls `on_open(host, port)` with the port that was really taken."""
-        await super().startup(sockets)
+        """As uvicorn's, with bounds for TLS where sockets are given; then calls `on_open(host, port)`, with the port
+        that was really taken.
+        """
+        await (super().startup() if sockets is None else self._listen(sockets))
         if self.started and self._on_open is not None:
             host, port = self.address
             self._on_open(host, port)
+
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        """What uvicorn's start-up does with sockets. It leaves asyncio's minute for a handshake, in which a client that
+        says nothing is not even counted as a connection.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        config, loop = self.config, asyncio.get_running_loop()
+        tls: dict[str, Any] = {}
+        if config.ssl is not None:
+            tls = {"ssl_handshake_timeout": self._patience.handshake_s, "ssl_shutdown_timeout": self._patience.close_s}
+
+        def connection() -> asyncio.Protocol:
+            made: asyncio.Protocol = config.http_protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+            return made
+
+        self.servers = [
+            await loop.create_server(connection, sock=each, ssl=config.ssl, backlog=config.backlog, **tls)
+            for each in sockets
+        ]
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, once open answers have ended and their clients know."""

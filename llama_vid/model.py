@@ -20,7 +20,7 @@ import torch
 from llama_vid.bundle import Bundle, load_bundle
 from llama_vid.camera_rules import AlertSink
 from llama_vid.camera_speech import CameraSpeech, CaptionSink
-from llama_vid.errors import ConfigError, SourceError
+from llama_vid.errors import ConfigError, ProtocolError, SourceError
 from llama_vid.film import Film
 from llama_vid.film_archive import FilmArchive
 from llama_vid.film_speech import FilmSpeech
@@ -300,10 +300,15 @@ class LLaMAVID:
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
         """What alert rules would have raised over what the journal holds of a camera between two times.
 
-        Raises ConfigError without a journal, or for a name that no camera can have.
+        Raises ProtocolError with code nothing_to_try_on without a journal, ConfigError for a name that no camera can
+        have.
         """
         if self._journal is None:
-            raise ConfigError("rules are tried on what is kept on disk, and nothing is; set memory.path")
+            raise ProtocolError(
+                "Rules are tried on what is kept on disk, and this server keeps nothing; set memory.path and start it "
+                "again.",
+                code="nothing_to_try_on",
+            )
         thread, _, _ = self._at_work()
         found: list[Trial] = []
 

@@ -25,6 +25,7 @@ STATUSES = {
     "camera_exists": 409,
     "not_publishable": 409,
     "too_many_cameras": 409,
+    "nothing_to_try_on": 409,
     "not_acceptable": 406,
     "too_slow": 408,
     "too_big": 413,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
+from llama_vid.access_desk import AccessDesk
 from llama_vid.errors import ProtocolError
 from llama_vid.parameters import FARTHEST_S
 from llama_vid.routes_cameras import history_of
@@ -74,7 +77,21 @@ async def export(request: Request, camera_id: str, start: Start, end: End) -> St
     pieces = await history_of(request).export(camera_id, start, end)
     name = f"{camera_id}-{_stamp(start)}.zip"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+    return _Download(pieces, media_type="application/zip", headers=headers)
+
+
+class _Download(StreamingResponse):
+    """A file that is sent while whoever fetches it may: then the line is cut, so that it is seen to be short."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        desk: AccessDesk = scope["app"].state.access
+        cut: Callable[[], None] = scope["state"].get("cut", lambda: None)
+
+        async def close() -> None:
+            cut()
+
+        with desk.sending(scope["state"]["access"], close):
+            await super().__call__(scope, receive, send)
 
 
 def _check(start: float, end: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from datetime import tzinfo
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from llama_vid.access import access_of
+from llama_vid.access_desk import AccessDesk
 from llama_vid.clients.openai_answer import (
     ChatChunk,
     ChatCompletion,
@@ -72,7 +73,7 @@ async def create_chat_completion(request: Request, body: ChatRequest) -> Respons
     up cancels it.
     """
     turn = _Turn(request, body)
-    turn.chats.begin(turn.chat)
+    turn.begin()
     streams = False
     try:
         if not body.stream:
@@ -98,9 +99,17 @@ class _Turn:
         self.chat = Chat(body.model, self._asked, askable_cameras(self._desk, self._names))
         self.chats: OpenChats = request.app.state.chats
         self._text = self.chat.text()
+        self._open = ExitStack()
+
+    def begin(self) -> None:
+        """Counts it, and has it end with the rights of whoever asks. Raises ProtocolError where too many are open."""
+        self.chats.begin(self.chat)
+        desk: AccessDesk = self._request.app.state.access
+        self._open.enter_context(desk.sending(access_of(self._request), self.chat.revoke))
 
     async def end(self) -> None:
         """Cancels what is not finished, and counts it."""
+        self._open.close()
         await self._text.aclose()
         self.chats.end(self.chat)
 
@@ -133,7 +142,7 @@ class _Turn:
         async with aclosing(self._text) as pieces:
             async for piece in pieces:
                 yield self.chat.piece(piece)
-        if (error := self.chat.done.error) is not None:
+        if (error := self.chat.error) is not None:
             yield event(openai_error(status_of(error.code), error.code, error.message, None))
             return
         options = self._body.stream_options
@@ -150,7 +159,7 @@ class _Turn:
         return citations(self.chat.done, zone, str(self._request.base_url).rstrip("/"))
 
     def _failed(self) -> Response | None:
-        error = self.chat.done.error
+        error = self.chat.error
         return None if error is None else refuse(status_of(error.code), error.code, error.message)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from llama_vid.access_tokens import create_token, read_tokens, revoke_token
 from llama_vid.clients import Client
 from llama_vid.clients.client import ConnectionLost, RequestRefused
 from llama_vid.config import check_bind
+from llama_vid.connections import Patience
 from llama_vid.errors import ConfigError
 from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.settings import ServerSettings
@@ -443,6 +445,19 @@ def test_it_listens_beyond_loopback_by_its_addresses_and_names(tmp_path: Path) -
         assert server.http.get("/api/cameras", headers=origin).status_code == 200
         for host in (f"192.0.2.1:{port}", "evil.example", "example.org", "x.cams.example.org", "::1%evil"):
             assert error(server.http.get("/healthz", headers={"Host": host})) == (421, "host_not_allowed"), host
+
+
+def test_a_tls_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    cert, key = self_signed(tmp_path)
+    assert Patience().handshake_s <= 10
+    settings = {"tls": {"cert": cert, "key": key}}
+    with running_server(server_settings=settings, patience=Patience(handshake_s=0.3)) as server:
+        port = int(server.url.rpartition(":")[2])
+        for said in (b"", b"\x16\x03\x01\x02\x00\x01"):  # nothing, and the beginning of one
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as silent:
+                silent.sendall(said)
+                assert silent.recv(1) == b""
+        assert server.http.get("/healthz").status_code == 200
 
 
 def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from llama_vid.clients import Client
 from llama_vid.clients.protocol import Alert
 from llama_vid.memory.alerts import AlertChange, AlertEvent
+from llama_vid.model import LLaMAVID
 from tests.server.running import RunningServer, running_server, until
 from tests.server.test_config_watch import write
 
@@ -141,3 +144,16 @@ def test_rules_are_tried_on_what_was_kept(server: RunningServer) -> None:
     assert server.http.post("/api/cameras/front/alerts/try", json={"rules": []}).status_code in (400, 422)
     backwards = body | {"from": 60.0, "to": 1.0}
     assert server.http.post("/api/cameras/front/alerts/try", json=backwards).json()["error"]["param"] == "to"
+
+
+def test_rules_are_not_tried_where_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = object.__new__(LLaMAVID)  # the real one without its weights: it refuses before it needs them
+    model._journal = None
+    with running_server({"front": {"url": "rtsp://127.0.0.1:9/x"}}) as server:
+        monkeypatch.setattr(server.model, "try_rules", model.try_rules)
+        body = {"rules": [{"name": "package", "when": "a package"}], "from": 0, "to": 10}
+        answer = server.http.post("/api/cameras/front/alerts/try", json=body)
+    assert answer.status_code == 409
+    problem = answer.json()["error"]
+    assert problem["code"] == "nothing_to_try_on"
+    assert "set memory.path" in problem["message"]
