@@ -10,6 +10,7 @@ it. So publishers are not asked; viewers (`whep`), to whom pictures are sent, ar
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Final
 
 from aiortc import RTCPeerConnection
@@ -41,7 +42,7 @@ class Presence:
         """`silence`: seconds without a packet after which it is gone; `patience`: until its first picture or sound."""
         self._peer, self._silence, self._patience = peer, silence, patience
         self._looked = time.monotonic()
-        self._packets = 0
+        self._packet: datetime | None = None
         self._silent = self._blind = 0.0
 
     def hear(self) -> None:
@@ -55,7 +56,7 @@ class Presence:
             return "the publisher's connection is lost"
         return "the publisher ended its connection" if self._peer.connectionState == "closed" else ""
 
-    async def missing(self, *, live: bool) -> str:
+    def missing(self, *, live: bool) -> str:
         """Look. Why it must be let go, empty while it is there; `live` once its first picture came."""
         if self.ended:
             return self.ended
@@ -63,9 +64,9 @@ class Presence:
         now = time.monotonic()
         passed = min(now - self._looked, 2 * LOOK)
         self._looked = now
-        packets = await self._received()
-        self._silent = 0.0 if packets != self._packets else self._silent + passed
-        self._packets = packets
+        newest = self._newest()
+        self._silent = 0.0 if newest is not None and newest != self._packet else self._silent + passed
+        self._packet = newest
         self._blind += passed
         if not live:
             return f"nothing of the publisher came within {self._patience:g} s" if self._blind > self._patience else ""
@@ -73,14 +74,14 @@ class Presence:
             return f"the publisher was silent for {self._silence:g} s"
         return f"the publisher sent nothing to be seen for {BLIND:g} s" if self._blind > BLIND else ""
 
-    async def _received(self) -> int:
-        """How many packets came: of pictures, where it has any."""
+    def _newest(self) -> datetime | None:
+        """When the newest packet came: of pictures, where it has any. None where none came for 10 s."""
         transceivers = self._peer.getTransceivers()
         kind = "video" if any(each.kind == "video" for each in transceivers) else "audio"
-        return sum(
-            stats.packetsReceived
+        sources = [
+            source.timestamp
             for each in transceivers
             if each.kind == kind
-            for stats in (await each.receiver.getStats()).values()
-            if stats.type == "inbound-rtp"
-        )
+            for source in each.receiver.getSynchronizationSources()
+        ]
+        return max(sources, default=None)

@@ -227,7 +227,7 @@ class WhipIngest(Told):
             publisher = self._publisher
             if publisher is None:
                 continue
-            reason = await publisher.presence.missing(live=self._status.state == "live")
+            reason = publisher.presence.missing(live=self._status.state == "live")
             if reason:
                 async with self._turn:
                     await self._drop(publisher, reason)
