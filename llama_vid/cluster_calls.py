@@ -55,9 +55,11 @@ class DistantMirrors:
     def __init__(self, reader: Any, worker: Any) -> None:
         self._reader, self._worker = reader, worker
 
-    async def begin(self, camera: str, epoch: int, steps: Steps, restored: str) -> int:
+    async def begin(self, camera: str, epoch: int, steps: Steps, restored: str, watch_for: str | None) -> int:
         found: int = await call(
-            self._reader, "begin", camera, epoch, self._worker, steps, restored, whom="the language model", timeout=60
+            *(self._reader, "begin", camera, epoch, self._worker, steps, restored, watch_for),
+            whom="the language model",
+            timeout=60,
         )
         return found
 

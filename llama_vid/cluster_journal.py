@@ -10,9 +10,12 @@ holds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import sqlite3
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, Final
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 
 from torch import Tensor
 
@@ -21,10 +24,15 @@ from llama_vid.errors import LlamaVidError
 from llama_vid.memory.alerts import AlertEvent
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.memory.forgetting import Forgotten
-from llama_vid.memory.journal import MOST_ENTRIES, CameraJournal
+from llama_vid.memory.frames import FrameFiles
+from llama_vid.memory.journal import MOST_ENTRIES, CameraJournal, Journal
+from llama_vid.memory.journal_file import DATABASE
+from llama_vid.memory.journal_reading import Connections
 from llama_vid.memory.records import Record, ToldSpan
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Asks the journal's owner: (method, arguments) to its answer. Raises LlamaVidError where nobody answers.
 Call = Callable[..., Any]
@@ -155,3 +163,89 @@ def answered(journal: CameraJournal, method: str, arguments: Sequence[Any]) -> A
         case "tell" | "note" | "flush" | "told" | "records" | "said" | "jpeg" | "events":
             return getattr(journal, method)(*arguments)
     raise LlamaVidError(f"a journal has nothing of the name {method!r}")
+
+
+class JournalFolder:
+    """A camera's journal that nobody owns now, read as it lies there: what `CameraJournal` needs for reading."""
+
+    model = None
+
+    def __init__(self, folder: Path) -> None:
+        self._connections = Connections(folder / DATABASE)
+        self._frames = FrameFiles(folder / "frames")
+
+    def read(self, query: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """The result of a query, or `otherwise` where the database cannot be read."""
+        try:
+            with self._connections.use() as db:
+                return query(db)
+        except (sqlite3.Error, ValueError, TypeError, KeyError):
+            return otherwise
+
+    def read_file(self, camera: str, seconds: float, size: int) -> bytes | None:
+        """A kept picture, or None if it is gone."""
+        return self._frames.read(camera, seconds, size)
+
+
+class FrontCamera(DistantJournal):
+    """A camera's journal as the front server sees it: alerts and pauses are the server's own, the rest the worker's."""
+
+    def __init__(self, own: CameraJournal, call: Call, kinds: Container[str]) -> None:
+        """`kinds` are the records that are the server's own."""
+        super().__init__(own.name, call)
+        self._own, self._kinds = own, kinds
+
+    def note(self, record: Record) -> None:
+        """Keep a record."""
+        (self._own if record.kind in self._kinds else super()).note(record)
+
+    def records(self, kind: str, start: float, end: float) -> list[Record]:
+        """The records of a kind that share time with [start, end]."""
+        return (self._own if kind in self._kinds else super()).records(kind, start, end)
+
+    def events(self, start: float, end: float, limit: int = 1000) -> list[AlertEvent]:
+        """The newest `limit` alert events that share time with [start, end]."""
+        return self._own.events(start, end, limit)
+
+    def forget(self, start: float, end: float) -> Future[Forgotten]:
+        """As CameraJournal's, here and at the worker."""
+        own, done = self._own.forget(start, end), super().forget(start, end)
+        own.result(timeout=60)
+        return done
+
+
+class FrontJournal(Journal):
+    """The front server's journal: alerts of all cameras on their way out, pauses; cameras' memories are their workers'.
+
+    A camera's own folder is `cameras/NAME` beside it. `owner` gives how to ask the worker that has a camera now, None
+    where none has: then the folder is read as it lies.
+    """
+
+    def __init__(self, folder: Path, *, kinds: Container[str], **options: Any) -> None:
+        super().__init__(folder, **options)
+        self._kinds = kinds
+        self.owner: Callable[[str], Call | None] = lambda _name: None
+        self._folders: dict[str, CameraJournal] = {}
+
+    def camera(self, name: str) -> CameraJournal:
+        """The part of one camera. Raises ConfigError if the name is not fit for a folder."""
+        return FrontCamera(super().camera(name), partial(self._asked, name), self._kinds)
+
+    def cameras(self) -> list[str]:
+        """The names of which anything is kept."""
+        there = {file.parent.name for file in self.camera_folder("*").parent.glob(f"*/{DATABASE}")}
+        return sorted(there | set(super().cameras()))
+
+    def camera_folder(self, name: str) -> Path:
+        """Where a camera's memory lies."""
+        return self.folder / "cameras" / name
+
+    def _asked(self, name: str, method: str, *arguments: Any) -> Any:
+        ask = self.owner(name)
+        if ask is not None:
+            return ask(method, *arguments)
+        if method in ("tell", "note", "forget"):
+            raise LlamaVidError(f"no worker has camera {name} now; try again in some seconds")
+        if name not in self._folders:
+            self._folders[name] = CameraJournal(cast(Journal, JournalFolder(self.camera_folder(name))), name)
+        return True if method == "flush" else answered(self._folders[name], method, arguments)

@@ -137,7 +137,7 @@ class IdleSource:
 class Mirrors(Protocol):
     """The language model's host, as a worker uses it. Both say how many steps the mirror has had since `begin`."""
 
-    async def begin(self, camera: str, epoch: int, steps: Steps, restored: str) -> int: ...
+    async def begin(self, camera: str, epoch: int, steps: Steps, restored: str, watch_for: str | None) -> int: ...
 
     async def append(self, camera: str, epoch: int, at: int, steps: Steps) -> int: ...
 
@@ -180,7 +180,9 @@ class Feed:
         if self._count is None:
             whole = await self._thread.run(Priority.FRAMES, recorder.all)
             self.sent_bytes += whole.nbytes
-            self._count = await self._mirrors.begin(self._camera, self._epoch, whole, recorder.restored)
+            self._count = await self._mirrors.begin(
+                self._camera, self._epoch, whole, recorder.restored, recorder.watch_for
+            )
         waiting: list[Step] = []
         while recorder.steps:
             waiting.append(recorder.steps.popleft())

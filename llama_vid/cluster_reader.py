@@ -86,13 +86,18 @@ class Reader:
         """The process."""
         return os.getpid()
 
-    async def begin(self, camera: str, epoch: int, worker: Any, steps: Steps, restored: str) -> int:
+    async def begin(
+        self, camera: str, epoch: int, worker: Any, steps: Steps, restored: str, watch_for: str | None
+    ) -> int:
         """A worker that owns a camera under `epoch` tells all that it remembers; gives 0, the steps since."""
         mirror = self._mirrors.get(camera)
         if mirror is not None and mirror.epoch > epoch:
             raise LlamaVidError(f"camera {camera} has another worker by now")
+        if mirror is not None and mirror.session.mirror.watch_for != watch_for:
+            await self.drop(camera)
+            mirror = None
         if mirror is None:
-            session = await self._opened(camera)
+            session = await self._opened(camera, watch_for)
             mirror = self._mirrors[camera] = _Mirror(session, epoch)
         mirror.epoch, mirror.worker, mirror.unpacker = epoch, worker, Unpacker()
         await mirror.session.hold(mirror.unpacker.unpack(steps), restored)
@@ -182,13 +187,13 @@ class Reader:
             raise LlamaVidError(f"the language model has not heard of camera {camera} yet; ask again in some seconds")
         return mirror.session
 
-    async def _opened(self, camera: str) -> MirrorSession:
+    async def _opened(self, camera: str, watch_for: str | None) -> MirrorSession:
         def ask(method: str, *arguments: Any) -> Any:
             mirror = self._mirrors.get(camera)
             return journal_call(mirror.worker if mirror is not None else None, camera)(method, *arguments)
 
         recorder = MirrorRecorder(
-            self._bundle, context_tokens=self._context_tokens, recent_minutes=self._recent_minutes,
+            self._bundle, context_tokens=self._context_tokens, recent_minutes=self._recent_minutes, watch_for=watch_for,
             journal=DistantJournal(camera, ask),
         )  # fmt: skip
         session = MirrorSession(

@@ -25,6 +25,7 @@ from llama_vid.llm.rules.album import Album, Shown
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
 from llama_vid.llm.speech.recogniser import Hearing
+from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.budget import Budget
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.rule_trial import Trial, trying
@@ -93,10 +94,19 @@ class Worker:
         self._due.set()
         return keeper.recorder.restored
 
-    async def close(self, name: str) -> None:
+    async def finish(self, name: str) -> list[tuple[str, int, AlertChange]]:
+        """End what is open of a camera's alerts; gives what the front has not got yet. `close` is to follow."""
+        keeper = self._keeper(name)
+        await keeper.rules.away()
+        await asyncio.to_thread(keeper.journal.flush)
+        return await asyncio.to_thread(keeper.alerts)
+
+    async def close(self, name: str, delivered: int = 0) -> None:
         """Own a camera no more; all that it saw is in its journal when this returns."""
         keeper = self._keepers.pop(name, None)
         if keeper is not None:
+            if delivered:
+                keeper.acknowledge(delivered)
             await keeper.__aexit__(None, None, None)
 
     async def push(self, name: str, seconds: float, image: Any, gap: bool, over: bool = False) -> None:

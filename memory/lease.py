@@ -18,8 +18,11 @@ class FencedError(LlamaVidError):
     """Somebody else owns this journal now, with the number `epoch`."""
 
     def __init__(self, message: str, epoch: int) -> None:
-        super().__init__(message)
+        super().__init__(message, epoch)  # both, so that it can be pickled
         self.epoch = epoch
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def claim(db: sqlite3.Connection, epoch: int) -> None:

@@ -1,0 +1,172 @@
+"""Ray itself: started on this machine or joined, small and quiet, with the pool, the language model's host and workers.
+
+Nothing leaves the machine: no usage statistics, no dashboard, every port on the loopback interface when it is started
+here. Ray: Moritz et al. 2018, https://arxiv.org/abs/1712.05889.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any, Final
+
+from llama_vid.cluster_parts import Parts
+from llama_vid.errors import ConfigError, LlamaVidError
+
+logger = logging.getLogger(__name__)
+
+#: What Ray is told before it is imported, unless the user has told it already: it must not phone home, nor colour logs.
+QUIET: Final = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_COLOR_PREFIX": "0",
+}
+#: Threads of each process: cameras' and the pool's share one budget of processors.
+ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+START_S: Final = 240.0
+POOL: Final = "llama-vid-tower"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How a cluster is laid out. `address` None: Ray is started here, on the loopback interface."""
+
+    workers: int = 2
+    towers: int = 1
+    tower_threads: int = 1
+    tower_gpus: float = 0.0
+    language_threads: int = 0  # 0: as many as there are processors
+    language_gpus: float = 0.0
+    address: str | None = None
+    object_store_mb: int = 200
+    zone: tzinfo | None = None
+    context_tokens: int | None = None
+    recent_minutes: float = 10.0
+    tokens: str | None = None
+
+
+class RayCluster:
+    """A running cluster. `start` blocks; everything else is for the event loop."""
+
+    def __init__(self, parts: Parts, options: ClusterOptions) -> None:
+        self._parts, self._options = parts, options
+        self.reader: Any = None
+        self.pool: Any = None
+        self.model_name = ""
+        self.tokens = options.tokens
+        self._budget: Any = None
+        self._workers: list[Any] = []
+        self._actor: Any = None
+        self._ours = False
+
+    def start(self) -> None:
+        """Start Ray, the pool, the language model's host and the workers, and wait until all are ready.
+
+        Raises ConfigError where Ray is not installed, LlamaVidError where it does not start.
+        """
+        ray, serve = _ray(self._options)
+        options = self._options
+        self._ours = True
+        try:
+            from llama_vid.cluster_reader import Reader
+            from llama_vid.cluster_tower import tower_pool
+            from llama_vid.cluster_worker import Worker
+
+            serve.start(proxy_location="Disabled")
+            self._actor = ray.remote(Worker).options(num_cpus=0, max_concurrency=1000, max_restarts=0)
+            reading = ray.remote(Reader).options(
+                num_cpus=0, num_gpus=options.language_gpus, max_concurrency=1000, max_restarts=-1, max_task_retries=0
+            )
+            pool = tower_pool(
+                self._parts, replicas=options.towers, threads=options.tower_threads, gpus=options.tower_gpus
+            )
+            self.pool = serve.run(pool, name=POOL, route_prefix=None)
+            self.reader = reading.remote(
+                self._parts, self.pool, zone=options.zone, context_tokens=options.context_tokens,
+                recent_minutes=options.recent_minutes, threads=options.language_threads or os.cpu_count() or 1,
+            )  # fmt: skip
+            self._budget, self.model_name = ray.get(
+                [self.reader.budget.remote(), self.reader.name.remote()], timeout=START_S
+            )
+            self._workers = [self._new() for _ in range(options.workers)]
+            ray.get([worker.pid.remote() for worker in self._workers], timeout=START_S)
+        except Exception as problem:
+            self._end()
+            if isinstance(problem, LlamaVidError):
+                raise
+            cause = getattr(problem, "cause", None)
+            raise LlamaVidError(f"the cluster could not be started: {cause or problem}") from problem
+
+    def first_workers(self) -> list[Any]:
+        """The workers that `start` made."""
+        return list(self._workers)
+
+    async def start_worker(self) -> Any:
+        """One more worker, ready. Raises LlamaVidError."""
+        from llama_vid.cluster_calls import call
+
+        worker = self._new()
+        await call(worker, "pid", whom="a new worker", timeout=START_S)
+        return worker
+
+    async def end_worker(self, worker: Any) -> None:
+        """End a worker: it may be dead, or hang."""
+        import ray
+
+        with contextlib.suppress(Exception):
+            ray.kill(worker, no_restart=True)
+
+    async def close(self) -> None:
+        """End all, and Ray where it was started here."""
+        await asyncio.to_thread(self._end)
+
+    def _new(self) -> Any:
+        options = self._options
+        return self._actor.remote(self._parts, self._budget, self.pool, self.reader, options.recent_minutes)
+
+    def _end(self) -> None:
+        import ray
+        from ray import serve
+
+        with contextlib.suppress(Exception):
+            if self._options.address is not None:
+                for actor in (*self._workers, self.reader):
+                    ray.kill(actor)
+                serve.delete(POOL)
+            else:
+                serve.shutdown()
+        if self._ours:
+            ray.shutdown()
+
+
+def _ray(options: ClusterOptions) -> tuple[Any, Any]:
+    """Ray, started or joined, and Serve. Raises ConfigError where it is not installed."""
+    for name, value in {**QUIET, **ONE_THREAD}.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+        from ray import serve
+    except ImportError:
+        raise ConfigError(
+            'a cluster needs Ray: pip install "llama-vid-live[cluster]" (or -r requirements-cluster.txt)'
+        ) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "llama-vid"}
+    if options.address is not None:
+        try:
+            ray.init(address=options.address, **quiet)
+        except Exception as problem:
+            raise LlamaVidError(f"there is no Ray cluster at {options.address}: {problem}") from problem
+        return ray, serve
+    ray.init(
+        num_cpus=max(8, (os.cpu_count() or 1) * 2), num_gpus=None, include_dashboard=False,
+        object_store_memory=options.object_store_mb << 20, _node_ip_address="127.0.0.1", **quiet,
+    )  # fmt: skip
+    return ray, serve
