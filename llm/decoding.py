@@ -12,7 +12,8 @@ LOOP_TOKENS: Final = 6
 #: So is one that writes the same one to three tokens four times in a row.
 CYCLE_TOKENS: Final = 3
 CYCLES: Final = 4
-_UNFINISHED: Final = "\N{REPLACEMENT CHARACTER}"
+#: What an unfinished character shows as.
+UNFINISHED: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def circles(ids: Sequence[int], loop: int = LOOP_TOKENS) -> bool:
@@ -42,7 +43,7 @@ class Spelling:
         """What the next token adds; "" while a character is unfinished."""
         self._ids.append(token)
         # The whole text each time: what a token spells may depend on its neighbours, and answers are short.
-        text = self._model.detokenize(self._ids).rstrip(_UNFINISHED)
+        text = self._model.detokenize(self._ids).rstrip(UNFINISHED)
         piece = text[self._shown :]
         self._shown = max(self._shown, len(text))
         return piece

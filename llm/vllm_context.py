@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from llama_vid.errors import QuestionError
-from llama_vid.llm.decoding import LOOP_TOKENS, Spelling, circles
+from llama_vid.llm.decoding import LOOP_TOKENS, UNFINISHED, Spelling, circles
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import MARKS
 from llama_vid.llm.prompt_rows import PromptRows, common_rows
@@ -165,6 +165,8 @@ class VllmContext:
                     logger.warning("%s; the language model here answers", problem)
             if cancel() or len(said) >= sampling.max_tokens:
                 return
+            while said and self._model.detokenize(said).endswith(UNFINISHED):
+                said.pop()  # bytes of a character that was not shown yet: written anew, with what belongs to them
             local = self._here(self._model.local)
             for _ in local.catching_up(entries):
                 yield ""
