@@ -17,6 +17,7 @@ import typer
 from llama_vid.commands import (
     caption,
     chapters,
+    cluster,
     configuration,
     doctor,
     live,
@@ -48,6 +49,7 @@ app.command("replay")(rules.replay)
 app.add_typer(rules.app, name="rules")
 app.command("serve")(live.serve)
 app.command("demo")(live.demo)
+app.command("cluster")(cluster.cluster)
 app.command("mcp")(mcp.mcp)
 app.add_typer(models.app, name="models")
 app.add_typer(configuration.app, name="config")

@@ -15,6 +15,7 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from llama_vid.cluster_parts import Parts
+from llama_vid.cluster_tower import POOL, tower_pool
 from llama_vid.errors import ConfigError, LlamaVidError
 
 logger = logging.getLogger(__name__)
@@ -27,10 +28,12 @@ QUIET: Final = {
     "RAY_DEDUP_LOGS": "0",
     "RAY_COLOR_PREFIX": "0",
 }
+#: Where Ray is started here, it must listen on the loopback interface alone: its ports ask nobody for a password. By
+#: default it takes the machine's outward address; this is how it is kept from that (its name is history).
+LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 #: Threads of each process: cameras' and the pool's share one budget of processors.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 START_S: Final = 240.0
-POOL: Final = "llama-vid-tower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +78,27 @@ class RayCluster:
         self._ours = True
         try:
             from llama_vid.cluster_reader import Reader
-            from llama_vid.cluster_tower import tower_pool
             from llama_vid.cluster_worker import Worker
 
-            serve.start(proxy_location="Disabled")
             self._actor = ray.remote(Worker).options(num_cpus=0, max_concurrency=1000, max_restarts=0)
             reading = ray.remote(Reader).options(
                 num_cpus=0, num_gpus=options.language_gpus, max_concurrency=1000, max_restarts=-1, max_task_retries=0
             )
+            # All processes begin at once: each spends seconds on importing what it needs.
+            self.reader = reading.remote(
+                self._parts, zone=options.zone, context_tokens=options.context_tokens,
+                recent_minutes=options.recent_minutes, threads=options.language_threads or os.cpu_count() or 1,
+            )  # fmt: skip
+            self._workers = [self._new() for _ in range(options.workers)]
+            serve.start(proxy_location="Disabled")
             pool = tower_pool(
                 self._parts, replicas=options.towers, threads=options.tower_threads, gpus=options.tower_gpus
             )
             self.pool = serve.run(pool, name=POOL, route_prefix=None)
-            self.reader = reading.remote(
-                self._parts, self.pool, zone=options.zone, context_tokens=options.context_tokens,
-                recent_minutes=options.recent_minutes, threads=options.language_threads or os.cpu_count() or 1,
-            )  # fmt: skip
             self._budget, self.model_name = ray.get(
                 [self.reader.budget.remote(), self.reader.name.remote()], timeout=START_S
             )
-            self._workers = [self._new() for _ in range(options.workers)]
-            ray.get([worker.pid.remote() for worker in self._workers], timeout=START_S)
+            ray.get([self._prepared(worker) for worker in self._workers], timeout=START_S)
         except Exception as problem:
             self._end()
             if isinstance(problem, LlamaVidError):
@@ -112,7 +115,7 @@ class RayCluster:
         from llama_vid.cluster_calls import call
 
         worker = self._new()
-        await call(worker, "pid", whom="a new worker", timeout=START_S)
+        await call(worker, "prepare", self._budget, self.reader, whom="a new worker", timeout=START_S)
         return worker
 
     async def end_worker(self, worker: Any) -> None:
@@ -127,8 +130,10 @@ class RayCluster:
         await asyncio.to_thread(self._end)
 
     def _new(self) -> Any:
-        options = self._options
-        return self._actor.remote(self._parts, self._budget, self.pool, self.reader, options.recent_minutes)
+        return self._actor.remote(self._parts, self._options.recent_minutes)
+
+    def _prepared(self, worker: Any) -> Any:
+        return worker.prepare.remote(self._budget, self.reader)
 
     def _end(self) -> None:
         import ray
@@ -145,10 +150,15 @@ class RayCluster:
             ray.shutdown()
 
 
+def set_environment(*, here: bool) -> None:
+    """Tell Ray what it reads when it is imported: call this before anything imports it. `here`: it is started here."""
+    for name, value in {**QUIET, **ONE_THREAD, **(LOOPBACK if here else {})}.items():
+        os.environ.setdefault(name, value)
+
+
 def _ray(options: ClusterOptions) -> tuple[Any, Any]:
     """Ray, started or joined, and Serve. Raises ConfigError where it is not installed."""
-    for name, value in {**QUIET, **ONE_THREAD}.items():
-        os.environ.setdefault(name, value)
+    set_environment(here=options.address is None)
     try:
         import ray
         from ray import serve
@@ -167,6 +177,6 @@ def _ray(options: ClusterOptions) -> tuple[Any, Any]:
         return ray, serve
     ray.init(
         num_cpus=max(8, (os.cpu_count() or 1) * 2), num_gpus=None, include_dashboard=False,
-        object_store_memory=options.object_store_mb << 20, _node_ip_address="127.0.0.1", **quiet,
+        object_store_memory=options.object_store_mb << 20, **quiet,
     )  # fmt: skip
     return ray, serve

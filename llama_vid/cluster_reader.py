@@ -54,7 +54,6 @@ class Reader:
     def __init__(
         self,
         parts: Parts,
-        pool: Any,
         *,
         zone: tzinfo | None,
         context_tokens: int | None,
@@ -62,7 +61,7 @@ class Reader:
         threads: int,
     ) -> None:
         torch.set_num_threads(threads)
-        self._tower = TowerClient(pool)
+        self._tower = TowerClient()
         self._bundle = bundle = parts.whole(self._tower.encode_now)
         self._responder = Responder(
             bundle.language, bundle.scorer, bundle.calibration, name=bundle.name, rarity=bundle.rarity

@@ -1,7 +1,7 @@
 """The tower pool: stateless replicas on Ray Serve that encode pixels for all cameras, in batches as they come.
 
-    handle = serve.run(tower_pool(parts, replicas=1))
-    features = await TowerClient(handle).encode(pixels)
+    serve.run(tower_pool(parts, replicas=1), name=POOL, route_prefix=None)
+    features = await TowerClient().encode(pixels)
 
 Serve's dynamic batching (https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html) joins requests of
 different cameras and workers into one forward, which takes far less than one for each.
@@ -27,6 +27,17 @@ ONGOING: Final = 64
 #: A replica that died is replaced within seconds; frames wait that long.
 PATIENCE_S: Final = 20.0
 RETRY_S: Final = 0.25
+
+
+#: The pool's name in Serve.
+POOL: Final = "llama-vid-tower"
+
+
+def pool_handle() -> Any:
+    """The running pool of the cluster that this process belongs to."""
+    from ray import serve
+
+    return serve.get_app_handle(POOL)
 
 
 class TowerReplica:
@@ -71,9 +82,16 @@ def tower_pool(parts: Parts, *, replicas: int = 1, threads: int = 1, gpus: float
 class TowerClient:
     """The pool as a worker or the language model's host uses it; counts what it sends and gets."""
 
-    def __init__(self, handle: Any) -> None:
-        self._handle = handle
+    def __init__(self, handle: Any = None) -> None:
+        """`handle` is Serve's; without one the pool of this cluster is looked up when it is first wanted."""
+        self._there = handle
         self.sent_bytes = self.got_bytes = self.frames = 0
+
+    @property
+    def _handle(self) -> Any:
+        if self._there is None:
+            self._there = pool_handle()
+        return self._there
 
     async def encode(self, pixels: Pixels) -> Features:
         """Features of pixels (B, 3, S, S). Raises LlamaVidError when the pool does not answer for PATIENCE_S."""

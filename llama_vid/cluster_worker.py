@@ -18,7 +18,7 @@ from llama_vid.cluster_journal import answered
 from llama_vid.cluster_keeper import Keeper
 from llama_vid.cluster_mirror import DistantIntake
 from llama_vid.cluster_parts import Parts
-from llama_vid.cluster_tower import TowerClient
+from llama_vid.cluster_tower import TowerClient, pool_handle
 from llama_vid.cluster_wire import News, Order
 from llama_vid.errors import LlamaVidError
 from llama_vid.llm.rules.album import Album, Shown
@@ -61,18 +61,23 @@ class DistantLook:
 class Worker:
     """The actor. Its tensors belong to one thread with one torch thread: its share of the work is small."""
 
-    def __init__(self, parts: Parts, budget: Budget, pool: Any, reader: Any, recent_minutes: float) -> None:
+    def __init__(self, parts: Parts, recent_minutes: float) -> None:
         torch.set_num_threads(1)
-        self._tower = TowerClient(pool)
-        self._bundle = parts.eyes(self._tower.encode_now, budget)
-        self._reader, self._recent_minutes = reader, recent_minutes
+        self._parts, self._recent_minutes = parts, recent_minutes
         self._thread = ModelThread()
-        self._intake = DistantIntake(self._tower.encode, self._thread)
-        self._look = DistantLook(reader)
         self._keepers: dict[str, Keeper] = {}
         self._due = asyncio.Event()
         self._hearings: dict[tuple[str, str, int], Hearing] = {}
         self._hearing_lock = threading.Lock()
+
+    async def prepare(self, budget: Budget, reader: Any) -> int:
+        """Load what cameras need, before the first one comes; gives the process."""
+        self._tower = TowerClient(pool_handle())
+        self._bundle = await asyncio.to_thread(self._parts.eyes, self._tower.encode_now, budget)
+        self._reader = reader
+        self._intake = DistantIntake(self._tower.encode, self._thread)
+        self._look = DistantLook(reader)
+        return os.getpid()
 
     async def pid(self) -> int:
         """The process."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from llama_vid.camera_desk import CameraDesk
@@ -19,10 +20,17 @@ POLL_S = 1.0
 Stamp = tuple[int, int, int] | None
 
 
-async def watch_config(config: Config, desk: CameraDesk, *, poll_s: float = POLL_S, stamp: Stamp = None) -> None:
+async def watch_config(
+    config: Config,
+    desk: CameraDesk,
+    *,
+    poll_s: float = POLL_S,
+    stamp: Stamp = None,
+    scale: Callable[[int], Awaitable[None]] | None = None,
+) -> None:
     """Runs until cancelled; returns at once for a configuration that came from no file.
 
-    `stamp` is the file's `file_stamp` from when `config` was read; without it, changes count from now.
+    `scale` has a cluster have so many workers. `stamp` is the file's `file_stamp` from when `config` was read; without it, changes count from now.
     """
     if config.file is None:
         return
@@ -40,6 +48,8 @@ async def watch_config(config: Config, desk: CameraDesk, *, poll_s: float = POLL
             logger.error("%s was changed but is refused, the old one stays in force: %s", path.name, problem)
             continue
         done = await desk.apply(current.cameras, new.cameras)
+        if scale is not None and new.cluster.workers != current.cluster.workers:
+            await scale(new.cluster.workers)
         for name in ("server", "model", "memory", "mqtt", "webhooks", "webrtc", "timezone"):
             if getattr(new, name) != getattr(current, name):
                 logger.warning("%s: a change of '%s' takes effect when the server is started again", path.name, name)

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -71,6 +71,9 @@ ROUTES = (
     routes_whip,
 )
 
+#: Has a cluster have so many workers.
+Scale = Callable[[int], Awaitable[None]]
+
 __all__ = ["create_app", "make_server", "open_journal", "open_port", "serve"]
 
 
@@ -84,12 +87,13 @@ def create_app(
     patience_s: float = PATIENCE_S,
     poll_s: float = POLL_S,
     look_s: float = LOOK_S,
+    scale: Scale | None = None,
 ) -> FastAPI:
     """The application. `load_model` runs in a thread from start-up on; questions need it, the port is open at once.
 
     `journal` is the memory on disk, which the application reads and whoever opened it closes, after the application has
     ended; without one there is no past but what the sessions hold. `on_failure` is called in the event loop when the
-    model cannot be loaded; the server then stays up, never ready.
+    model cannot be loaded; the server then stays up, never ready. `scale` has a cluster have so many workers.
     """
     stamp = file_stamp(config.file) if config.file is not None else None
     alerts = AlertDesk(journal)
@@ -117,7 +121,7 @@ def create_app(
             for name, settings in config.cameras.items():
                 desk.add(name, settings)
             async with asyncio.TaskGroup() as group:
-                watcher = watch_config(config, desk, poll_s=poll_s, stamp=stamp)
+                watcher = watch_config(config, desk, poll_s=poll_s, stamp=stamp, scale=scale)
                 tasks = [
                     group.create_task(loading.run(), name="model-loader"),
                     group.create_task(watcher, name="config-watcher"),
@@ -169,6 +173,7 @@ def make_server(
     make_ingest: IngestMaker | None = None,
     on_open: Callable[[str, int], None] | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
+    scale: Scale | None = None,
 ) -> Listener:
     """The server, to be awaited inside a running loop: `await make_server(config).serve([open_port(config.server)])`.
 
@@ -177,7 +182,7 @@ def make_server(
     """
     check_bind(config.server)
     load_model = load_model or bundle_loader(config, journal)
-    app = create_app(load_model, config, journal=journal, make_ingest=make_ingest, on_failure=on_failure)
+    app = create_app(load_model, config, journal=journal, make_ingest=make_ingest, on_failure=on_failure, scale=scale)
     return make_listener(app, config.server, on_open)
 
 
@@ -187,9 +192,12 @@ def serve(
     load_model: ModelLoader | None = None,
     make_ingest: IngestMaker | None = None,
     on_open: Callable[[str, int], None] | None = None,
+    journal_of: Callable[[Config], Journal] | None = None,
+    scale: Scale | None = None,
 ) -> None:
     """Runs the server until Ctrl-C or SIGTERM. `on_open(host, port)` is called when the port is open; by default the
-    address is said on stderr. Follows the file that `config` came from, and keeps what it sees in its memory folder.
+    address is said on stderr. Follows the file that `config` came from, and keeps what it sees in its memory folder;
+    a cluster opens the journal its own way (`journal_of`).
 
     Raises ConfigError for a bind address that is not loopback and for a memory folder that a newer version wrote,
     LlamaVidError for a port or a memory folder that another program has, and what `load_model` raised: a server whose
@@ -210,10 +218,12 @@ def serve(
 
     check_bind(config.server)
     make_room(config.server.limits)
-    with contextlib.closing(open_port(config.server)) as port, contextlib.closing(open_journal(config)) as journal:
+    opened = open_journal if journal_of is None else journal_of
+    with contextlib.closing(open_port(config.server)) as port, contextlib.closing(opened(config)) as journal:
         server = make_server(
-            config, load_model, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up
-        )
+            config, load_model, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up,
+            scale=scale,
+        )  # fmt: skip
         with _ended_by_signals():
             server.run([port])
     if failures:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_captions import OFF, Captions
+from llama_vid.settings_cluster import ClusterSettings
 from llama_vid.settings_limits import Limits
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_privacy import PrivacyMasks
@@ -171,6 +172,7 @@ class Config(BaseSettings):
     mqtt: MqttSettings | None = None
     webhooks: Webhooks = Field(default_factory=list)
     webrtc: WebrtcSettings = WebrtcSettings()
+    cluster: ClusterSettings = ClusterSettings()
     cameras: dict[str, CameraSettings] = Field(default_factory=dict)
 
     _file: Path | None = PrivateAttr(None)
