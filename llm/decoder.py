@@ -2,12 +2,14 @@
 
 The module keeps its parameters; here the query, key and value projections of a layer run as one product, and so do
 gate and up: the module's parameters become views of the joined weights, so nothing is held twice. What it computes is
-what the module computes (a test), with a KV cache of our own layout.
+what the module computes (a test), with a KV cache of our own layout. Quantised weights are made layer by layer; the
+module then keeps none of them. Layers may lie on several devices; keys and values stay where the embeddings are.
 Source: Touvron et al. 2023, LLaMA, https://arxiv.org/abs/2302.13971; transformers `models/llama/modeling_llama.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,9 +21,12 @@ from llama_vid.errors import LlamaVidError
 from llama_vid.llm.attention import causal
 from llama_vid.llm.cache import AttentionCache
 from llama_vid.llm.pages import KVShape
+from llama_vid.llm.quantized import Quantised
 
 #: Up to so many tokens at once, reading the weights takes longer than computing with them.
 FEW_TOKENS: Final = 32
+
+Weight = Tensor | Quantised
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +34,28 @@ class _Layer:
     """One layer's weights: `qkv` ((H + 2G) d, D), `out` (D, H d), `gate_up` (2F, D), `down` (D, F), with biases."""
 
     input_norm: Tensor
-    qkv: Tensor
+    qkv: Weight
     qkv_bias: Tensor | None
-    out: Tensor
+    out: Weight
     out_bias: Tensor | None
     middle_norm: Tensor
-    gate_up: Tensor
+    gate_up: Weight
     gate_up_bias: Tensor | None
-    down: Tensor
+    down: Weight
     down_bias: Tensor | None
 
 
 class Decoder:
     """The forward of a Llama-family module: embeddings in, final hidden states out."""
 
-    def __init__(self, module: Any) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        ready: Callable[[int, Any], None] = lambda _index, _layer: None,
+        quantise: Callable[[Tensor], Quantised] | None = None,
+    ) -> None:
+        """`ready` is called for each layer before its weights are joined, `quantise` makes the joined ones small."""
         config = module.config
         self.heads: int = config.num_attention_heads
         self.groups: int = config.num_key_value_heads
@@ -52,16 +64,31 @@ class Decoder:
         self.context: int = config.max_position_embeddings
         self._epsilon: float = config.rms_norm_eps
         self._norm: Tensor = module.model.norm.weight
-        self._layers = [_fused(layer) for layer in module.model.layers]
-        positions = torch.arange(self.context, device=self._norm.device)[None]
-        cos, sin = module.model.rotary_emb(self._norm, positions)  # (1, context, d): both halves hold the same angles
+        self._home: torch.device = module.model.embed_tokens.weight.device
+        self._layers = []
+        for index, layer in enumerate(module.model.layers):
+            ready(index, layer)
+            self._layers.append(_fused(layer, quantise))
+        positions = torch.arange(self.context, device=self._home)[None]
+        cos, sin = module.model.rotary_emb(
+            self._norm.to(self._home), positions
+        )  # (1, context, d): both halves hold the same angles
         half = self.head_width // 2
-        self._cos, self._sin = cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous()
+        self._angles = {self._home: (cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())}
+        for layer in self._layers:  # those of every device
+            where = layer.input_norm.device
+            if where not in self._angles:
+                self._angles[where] = (self._angles[self._home][0].to(where), self._angles[self._home][1].to(where))
 
     @property
     def kv_shape(self) -> KVShape:
         """What a token's keys and values take."""
-        return KVShape(len(self._layers), self.groups, self.head_width, self._norm.device, self._norm.dtype)
+        return KVShape(len(self._layers), self.groups, self.head_width, self._home, self._norm.dtype)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the layers' matrices, quantised or not."""
+        return sum(each.nbytes for layer in self._layers for each in (layer.qkv, layer.out, layer.gate_up, layer.down))
 
     def forward(self, x: Tensor, cache: AttentionCache | None = None, positions: Tensor | None = None) -> Tensor:
         """Hidden states (b, n, D) of embeddings x (b, n, D), which follow the cache's tokens (b = 1) and join them.
@@ -77,26 +104,34 @@ class Decoder:
                 "shorten the question or lower the memory's budget"
             )
         where = slice(past, past + n) if positions is None else positions
-        cos, sin = self._cos[where], self._sin[where]
+        angles = {device: (cos[where], sin[where]) for device, (cos, sin) in self._angles.items()}
         turned = self.heads + self.groups
         for index, layer in enumerate(self._layers):
+            x = x.to(layer.input_norm.device)  # as it is, unless layers lie apart
+            cos, sin = angles[x.device]
             h = rms_norm(x, (self.width,), layer.input_norm, self._epsilon)
             qkv = projected(h, layer.qkv, layer.qkv_bias)
             qkv = qkv.view(batch, n, turned + self.groups, self.head_width).transpose(1, 2)
             qk = _rotated(qkv[:, :turned], cos, sin)
             q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, turned:]
-            seen = causal(q, k, v) if cache is None else cache.attend(index, q, k, v)
+            home = self._home
+            if cache is None:
+                seen = causal(q, k, v)
+            else:
+                seen = cache.attend(index, q.to(home), k.to(home), v.to(home)).to(x.device)
             x = x + projected(seen.transpose(1, 2).reshape(batch, n, -1), layer.out, layer.out_bias)
             h = rms_norm(x, (self.width,), layer.middle_norm, self._epsilon)
             gate, up = projected(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
             x = x + projected(silu(gate) * up, layer.down, layer.down_bias)
         if cache is not None:
             cache.advance(n)
-        return rms_norm(x, (self.width,), self._norm, self._epsilon)
+        return rms_norm(x.to(self._norm.device), (self.width,), self._norm, self._epsilon).to(self._home)
 
 
-def projected(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def projected(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:
     """`linear` of x (b, n, in) with weight (out, in), in the form that is fastest for few tokens in bf16 on a CPU."""
+    if not isinstance(weight, Tensor):
+        return weight.project(x, bias)
     rows = x.numel() // x.shape[-1]
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.requires_grad:
         return linear(x, weight, bias)
@@ -118,26 +153,32 @@ def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((low * cos - high * sin, high * cos + low * sin), dim=-1)
 
 
-def _fused(layer: Any) -> _Layer:
+def _fused(layer: Any, quantise: Callable[[Tensor], Quantised] | None) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    qkv, qkv_bias = _joined([attention.q_proj, attention.k_proj, attention.v_proj])
-    gate_up, gate_up_bias = _joined([mlp.gate_proj, mlp.up_proj])
+    qkv, qkv_bias = _joined([attention.q_proj, attention.k_proj, attention.v_proj], quantise)
+    gate_up, gate_up_bias = _joined([mlp.gate_proj, mlp.up_proj], quantise)
+    out, out_bias = _joined([attention.o_proj], quantise)
+    down, down_bias = _joined([mlp.down_proj], quantise)
     return _Layer(
-        layer.input_layernorm.weight, qkv, qkv_bias, attention.o_proj.weight, attention.o_proj.bias,
-        layer.post_attention_layernorm.weight, gate_up, gate_up_bias, mlp.down_proj.weight, mlp.down_proj.bias,
+        layer.input_layernorm.weight, qkv, qkv_bias, out, out_bias,
+        layer.post_attention_layernorm.weight, gate_up, gate_up_bias, down, down_bias,
     )  # fmt: skip
 
 
-def _joined(parts: list[nn.Linear]) -> tuple[Tensor, Tensor | None]:
-    """The weights (and biases) of projections of the same input, joined by rows; the parts become views of them."""
-    weight = torch.cat([part.weight.detach() for part in parts])
+def _joined(parts: list[nn.Linear], quantise: Callable[[Tensor], Quantised] | None) -> tuple[Weight, Tensor | None]:
+    """The weights (and biases) of projections of the same input, joined by rows.
+
+    The parts become views of them; where they are quantised, the parts keep nothing.
+    """
+    weight = parts[0].weight.detach() if len(parts) == 1 else torch.cat([part.weight.detach() for part in parts])
     biases = [part.bias.detach() for part in parts if part.bias is not None]
-    bias = torch.cat(biases) if biases else None
+    bias = (biases[0] if len(parts) == 1 else torch.cat(biases)) if biases else None
     row = 0
     for part in parts:
         rows = slice(row, row + part.weight.shape[0])
-        part.weight = nn.Parameter(weight[rows], requires_grad=False)
+        kept = weight[rows] if quantise is None else weight.new_empty(0)
+        part.weight = nn.Parameter(kept, requires_grad=False)
         if bias is not None:
             part.bias = nn.Parameter(bias[rows], requires_grad=False)
         row = rows.stop
-    return weight, bias
+    return (weight if quantise is None else quantise(weight)), bias

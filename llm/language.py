@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +15,11 @@ from llama_vid.errors import BundleError
 from llama_vid.llm.cache import AttentionCache, KVCache
 from llama_vid.llm.converted import converted
 from llama_vid.llm.decoder import Decoder, projected
+from llama_vid.llm.loading import FAMILY as FAMILY
+from llama_vid.llm.loading import Loaded, load
 from llama_vid.llm.lora import merge_lora
 from llama_vid.llm.pages import PagePool
+from llama_vid.llm.placement import LoadOptions
 from llama_vid.llm.preface import Preface
 from llama_vid.tokenizer.parts import Part
 
@@ -27,8 +29,6 @@ SMOLLM2: Final = Part(
     "SmolLM2-135M-Instruct.Q4_1.gguf",
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
-#: Configurations whose decoder is Llama's: the same layers, norms and rotary positions.
-FAMILY: Final = ("llama", "mistral", "qwen2")
 DTYPES: Final = {"bf16": torch.bfloat16, "fp32": torch.float32, "fp16": torch.float16}
 #: The same by torch's names, as the configuration has them.
 LONG_NAMES: Final = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float16": torch.float16}
@@ -45,10 +45,15 @@ class LanguageModel:
     #: Whether its layers run in another process (`VllmLanguage`): then there are no hidden states here.
     remote = False
 
-    def __init__(self, module: Any, tokenizer: Tokenizer, *, cache_tokens: int | None = None) -> None:
+    def __init__(
+        self, module: Any, tokenizer: Tokenizer, *, cache_tokens: int | None = None, loaded: Loaded | None = None
+    ) -> None:
         self.module = module.eval().requires_grad_(False)
         self._take(tokenizer)
-        self._decoder = Decoder(module)
+        self._quantised = loaded is not None and loaded.quantise is not None
+        self._decoder = (
+            Decoder(module) if loaded is None else Decoder(module, ready=loaded.ready, quantise=loaded.quantise)
+        )
         self.width = self._decoder.width
         self.context = self._decoder.context
         self.pool = PagePool(self._decoder.kv_shape, self.context, cache_tokens)
@@ -66,15 +71,17 @@ class LanguageModel:
         device: str = "auto",
         dtype: str = "auto",
         cache_tokens: int | None = None,
+        options: LoadOptions | None = None,
     ) -> LanguageModel:
         """A model from a folder (config.json, safetensors, tokenizer.json) or a GGUF part, which is converted once.
 
-        `device`: auto, cpu, cuda, cuda:1, …; `dtype`: auto, bf16, fp32 or fp16. Raises BundleError if something is
-        missing, damaged or not of the Llama family.
+        `device`: auto, cpu, cuda, cuda:1, …; `dtype`: auto, bf16, fp32 or fp16; `options`: smaller weights, several
+        devices, a smaller window (see `LoadOptions`). Raises BundleError if something is missing, damaged or not of
+        the Llama family.
         """
         folder = converted(source) if isinstance(source, Part) else source
         where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        module = _load_module(folder, where, chosen_dtype(dtype, where))
+        loaded = load(folder, where, chosen_dtype(dtype, where), options or LoadOptions(), lora, lora_scale)
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
@@ -82,8 +89,8 @@ class LanguageModel:
                 f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
                 "transformers' save_pretrained"
             ) from error
-        model = cls(module, tokenizer, cache_tokens=cache_tokens)
-        if lora:
+        model = cls(loaded.module, tokenizer, cache_tokens=cache_tokens, loaded=loaded)
+        if lora and not loaded.merged:
             model.apply_lora(lora, lora_scale)
         return model
 
@@ -114,8 +121,18 @@ class LanguageModel:
         weight: Tensor = self.module.model.embed_tokens.weight
         return weight
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the layers' matrices, as they are held."""
+        return self._decoder.weight_bytes
+
     def apply_lora(self, tensors: Mapping[str, Tensor], scale: float) -> None:
-        """Merge low-rank changes into the weights; see `merge_lora`. KV caches made before no longer fit."""
+        """Merge low-rank changes into the weights; see `merge_lora`. KV caches made before no longer fit.
+
+        Raises BundleError for a quantised model, which takes them while it is loaded.
+        """
+        if self._quantised:
+            raise BundleError("low-rank changes cannot be added to quantised weights; give them to LanguageModel.load")
         merge_lora(self.module, tensors, scale)
 
     def tokenize(self, text: str) -> list[int]:
@@ -173,7 +190,7 @@ class LanguageModel:
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores (…, V) in float32 of the token after each hidden state (…, D). Dear: pass wanted positions only."""
         head: Tensor = self.module.lm_head.weight
-        return projected(hidden.to(head.dtype), head).float()
+        return projected(hidden.to(head.device, head.dtype), head).float()
 
 
 def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -188,53 +205,3 @@ def chosen_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in known:
         raise BundleError(f"unknown dtype {name!r}; use auto, {', '.join(DTYPES)}")
     return known[name]
-
-
-def _load_module(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    try:
-        config_json = json.loads((folder / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"no usable config.json of a language model in {folder}: {error}; name a folder that "
-            "transformers' save_pretrained wrote"
-        ) from error
-    kind = config_json.get("model_type")
-    if kind not in FAMILY or (config_json.get("sliding_window") and config_json.get("use_sliding_window", True)):
-        raise BundleError(
-            f"the language model in {folder} is of type {kind!r}; "
-            f"use one of the Llama family ({', '.join(FAMILY)}) with full attention"
-        )
-    try:
-        if kind == "llama" and (folder / "model.safetensors").is_file():
-            return _load_llama(folder, device, dtype)
-        from transformers import AutoModelForCausalLM
-
-        module: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
-        return module.to(device)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BundleError(f"the language model in {folder} cannot be loaded: {reason}; fetch it again") from error
-
-
-def _load_llama(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """The same as AutoModelForCausalLM.from_pretrained for one safetensors file, several times as fast."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformers.models.llama.configuration_llama import LlamaConfig
-    from transformers.models.llama.modeling_llama import LlamaForCausalLM, LlamaRotaryEmbedding
-
-    config = LlamaConfig.from_pretrained(folder, local_files_only=True)
-    with torch.device("meta"):
-        module = LlamaForCausalLM(config)
-    try:
-        tensors = load_file(folder / "model.safetensors", device=str(device))
-    except SafetensorError as error:
-        raise BundleError(f"model.safetensors in {folder} is damaged: {error}; fetch it again") from error
-    found = module.load_state_dict({key: value.to(dtype) for key, value in tensors.items()}, strict=False, assign=True)
-    module.tie_weights()
-    lacking = [key for key, value in module.named_parameters() if value.is_meta]
-    if lacking or found.unexpected_keys:
-        odd = f"lacks {lacking[0]}" if lacking else f"has an unknown weight {found.unexpected_keys[0]}"
-        raise BundleError(f"model.safetensors in {folder} {odd}; fetch it again")
-    module.model.rotary_emb = LlamaRotaryEmbedding(config).to(device)  # its buffers are computed, not stored
-    return module
