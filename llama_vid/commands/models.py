@@ -1,4 +1,4 @@
-"""`models list|fetch|verify`: which bundles and pretrained parts are here, and getting what is missing."""
+"""`models list|fetch|verify|export`: which bundles and pretrained parts are here, and getting what is missing."""
 
 from __future__ import annotations
 
@@ -92,6 +92,24 @@ def fetch(
         write_json({"name": name, "fetched": missing})
     else:
         print(f"fetched {', '.join(missing)}" if missing else f"every part of {name} is here already")
+
+
+@app.command("export")
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A bundle here, or a bundle's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; new, or empty.")],
+    dtype: Annotated[str, typer.Option(help="bf16, fp16 or fp32.")] = "bf16",
+    as_json: Json = False,
+) -> None:
+    """Write a bundle's language model, our training merged in, as a transformers folder for `vllm serve`."""
+    from llama_vid.language_export import export_language  # imports torch
+
+    with busy("Writing the language model"):
+        size = export_language(name, folder, dtype=dtype)
+    if as_json:
+        write_json({"name": name, "folder": str(folder), "dtype": dtype, "bytes": size})
+    else:
+        print(f"{folder}: {size / 1e6:.0f} MB of weights in {dtype}; run: vllm serve {folder} --enable-prompt-embeds")
 
 
 def fetch_missing(model: str) -> None:
