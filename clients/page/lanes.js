@@ -5,7 +5,7 @@ import { isEpoch, mark } from "/page/time.js";
 
 export const HEIGHT = 112;
 const ALERTS = { top: 4, height: 12 };
-const MOTION = { top: 22, height: 48 };
+const MOTION = { top: 22, height: 48, alone: 66 }; // alone: where nothing is said below
 const SAID = { top: 76, height: 10 };
 const AXIS = 106;
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800];
@@ -16,11 +16,12 @@ export function drawLanes(svg, past, { from, to, width, labels }) {
   const at = (seconds) => ((seconds - from) / (to - from)) * width;
   const visible = (items) => items.filter((item) => (item.end ?? Infinity) >= from && item.start <= to);
   const spans = visible(past.spans);
+  const high = past.cues.length ? MOTION.height : MOTION.alone;
   svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   svg.replaceChildren(
-    draw("rect", { class: "lane", x: 0, y: MOTION.top, width, height: MOTION.height, rx: 4 }),
-    draw("path", { class: "motion", d: motion(spans, at, from, to) }),
-    draw("path", { class: "cuts", d: cuts(spans, at) }),
+    draw("rect", { class: "lane", x: 0, y: MOTION.top, width, height: high, rx: 4 }),
+    draw("path", { class: "motion", d: motion(spans, at, from, to, high) }),
+    draw("path", { class: "cuts", d: cuts(spans, at, high) }),
     ...visible(past.cues).map((cue) => draw("rect", { class: "said", x: at(cue.start), y: SAID.top, width: Math.max(2, at(cue.end) - at(cue.start)), height: SAID.height, rx: 2 })),
     ...chapters(visible(past.chapters), at),
     ...visible([...past.events.values()]).map((event) => alert(event, at, to)),
@@ -31,21 +32,21 @@ export function drawLanes(svg, past, { from, to, width, labels }) {
 }
 
 // Each scene as high as it moved; the root makes a little motion visible beside a lot.
-function motion(spans, at, from, to) {
-  const bottom = MOTION.top + MOTION.height;
+function motion(spans, at, from, to, room) {
+  const bottom = MOTION.top + room;
   return spans.map((span) => {
     const [left, right] = [at(Math.max(span.start, from)), at(Math.min(span.end, to))];
-    const high = Math.max(2, Math.sqrt(Math.min(1, Math.max(0, span.motion))) * (MOTION.height - 4));
+    const high = Math.max(2, Math.sqrt(Math.min(1, Math.max(0, span.motion))) * (room - 4));
     return `M${left.toFixed(1)} ${bottom}V${(bottom - high).toFixed(1)}H${right.toFixed(1)}V${bottom}Z`;
   }).join("");
 }
 
-function cuts(spans, at) {
+function cuts(spans, at, room) {
   let [path, last] = ["", -Infinity];
   for (const span of spans.slice(1)) {
     const x = at(span.start);
     if (x - last < 3) continue; // closer ones would be a wall
-    path += `M${x.toFixed(1)} ${MOTION.top}V${MOTION.top + MOTION.height}`;
+    path += `M${x.toFixed(1)} ${MOTION.top}V${MOTION.top + room}`;
     last = x;
   }
   return path;

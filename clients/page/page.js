@@ -3,6 +3,7 @@
 import { Add } from "/page/add.js";
 import { Alerts } from "/page/alerts.js";
 import { Api } from "/page/api.js";
+import { Chapters } from "/page/chapters.js";
 import { Chat } from "/page/chat.js";
 import { byId, every } from "/page/dom.js";
 import { Keeping } from "/page/keeping.js";
@@ -27,10 +28,13 @@ const PERIOD_MS = 5000; // how often cameras and the timeline are asked for
 function open() {
   const state = new State();
   const api = new Api();
-  let [alerts, add, past, signed] = [null, null, null, false];
+  let [alerts, rules, add, past, signed] = [null, null, null, null, false];
   const route = new Route(state);
   const link = new Link(state, api);
-  const tabs = new Tabs(byId("tabs"), (name) => { if (alerts) alerts.looked = name === "alerts"; });
+  const tabs = new Tabs(byId("tabs"), (name) => {
+    if (alerts) alerts.looked = name === "alerts";
+    if (rules) rules.zone.looking = name === "rules";
+  });
   const allow = () => tabs.allow(state.camera === null ? ["ask", "alerts"] : ["ask", "alerts", "rules", "memory"]);
   allow();
   const subtitles = new Subtitles(state, { box: byId("subtitles"), button: byId("captions") });
@@ -38,7 +42,8 @@ function open() {
   const timeline = new Timeline(state, route);
   const scenes = new Scenes(state);
   new Search(state, api);
-  const rules = new Rules(state, api, route);
+  const chapters = new Chapters(state);
+  rules = new Rules(state, api, route);
   new Chat(state, link);
   alerts = new Alerts(state, api, { chosen: (names) => state.tell("chosen", names) });
   new Memory(state, api, { leave: (camera) => route.go(camera), removed: () => readCameras() });
@@ -55,7 +60,7 @@ function open() {
 
   // ---- the past of the camera that is shown
   const tell = () => {
-    for (const part of [timeline, scenes, rules, keeping]) part.use(past);
+    for (const part of [timeline, chapters, scenes, rules, keeping]) part.use(past);
     subtitles.past = (second) => past.saidAt(second);
     subtitles.show();
   };

@@ -77,7 +77,11 @@ export class Past {
   }
 
   async readEvents() {
-    const { events } = await this.api.get(cameraPath(this.camera, `/events?limit=${EVENTS}`));
+    const known = [...this.events.values()];
+    const newest = Math.max(...known.map((event) => event.start)) - AGAIN_S;
+    const open = known.filter((event) => event.end === null).map((event) => event.start);
+    const from = known.length ? `&from=${Math.max(0, Math.min(newest, ...open)).toFixed(3)}` : "";
+    const { events } = await this.api.get(cameraPath(this.camera, `/events?limit=${EVENTS}${from}`));
     for (const event of events) this.events.set(event.id, event); // those of the websocket may not be on disk yet
   }
 

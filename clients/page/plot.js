@@ -55,7 +55,7 @@ export class Plot {
 
   x(seconds) {
     const { from, to } = this.data;
-    return ((seconds - from) / Math.max(1, to - from)) * this.width;
+    return Math.min(this.width, ((seconds - from) / Math.max(1, to - from)) * this.width);
   }
 
   y(score) {

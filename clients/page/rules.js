@@ -5,6 +5,7 @@ import { byId, make, settled } from "/page/dom.js";
 import { Plot } from "/page/plot.js";
 import { hrefOf } from "/page/route.js";
 import { clock, lasting } from "/page/time.js";
+import { Zone, outlineOver } from "/page/zone.js";
 
 const PAUSE_MS = 600; // after the last key
 const MOST_FOUND = 12;
@@ -15,6 +16,7 @@ export class Rules {
     Object.assign(this, { state, api });
     this.plot = new Plot(byId("plot"), (seconds) => route.go(state.camera, seconds));
     this.form = byId("rule");
+    this.zone = new Zone(state, { changed: () => this.typed() });
     this.later = settled(PAUSE_MS, () => this.attempt());
     this.form.addEventListener("submit", (event) => event.preventDefault());
     this.form.addEventListener("input", () => this.typed());
@@ -53,6 +55,7 @@ export class Rules {
     if (cooldown.value.trim() && cooldown.value.trim() !== "60s") rule.cooldown = cooldown.value.trim();
     const hours = listed(schedule.value);
     if (hours.length) rule.schedule = hours.length === 1 ? hours[0] : hours;
+    if (this.zone.value) rule.zone = this.zone.value;
     if (!auto.checked) rule.threshold = Number(threshold.value);
     return rule;
   }
@@ -95,11 +98,17 @@ export class Rules {
 
   show({ events, scores, moments }, { rule, from, to }) {
     this.plot.show({ times: scores.times, scores: scores.rules[rule.name] ?? Object.values(scores.rules)[0] ?? [], events, from, to });
-    const span = lasting(to - from);
+    const span = lasting(to - from).replace(" ", "\u00a0");
     if (!moments) this.tell(`Nothing is kept of the last ${span}, so there is nothing to try it on.`);
-    else this.tell(`Would ${["not have fired", "have fired once", "have fired twice"][events.length] ?? `have fired ${events.length} times`} in ${span}.`, "good");
-    byId("found").replaceChildren(...events.slice(-MOST_FOUND).reverse().map((event) => make("li", {}, make("a", { href: hrefOf(this.state.camera, event.frame_urls.length ? secondOf(event.frame_urls[0]) : event.start) },
-      make("img", { alt: "", loading: "lazy", src: event.frame_urls[0] ?? "" }), make("time", { textContent: clock(event.start) }), make("small", { textContent: `${Math.round(event.score * 100)} %` })))));
+    else this.tell(`Would ${["not have fired", "have fired once", "have fired twice"][events.length] ?? `have fired ${events.length} times`} in ${span}${rule.zone ? ", in this zone" : ""}.`, "good");
+    byId("found").replaceChildren(...events.slice(-MOST_FOUND).reverse().map((event) => this.event(event, rule.zone)));
+  }
+
+  event({ frame_urls, start, score }, zone) {
+    const image = make("img", { alt: "", loading: "lazy", src: frame_urls[0] ?? "" });
+    const picture = make("span", { className: "found-picture" }, image, zone ? outlineOver(image, zone) : null);
+    return make("li", {}, make("a", { href: hrefOf(this.state.camera, frame_urls.length ? secondOf(frame_urls[0]) : start) },
+      picture, make("time", { textContent: clock(start) }), make("small", { textContent: `${Math.round(score * 100)} %` })));
   }
 
   tell(text, kind = "") {
@@ -131,6 +140,6 @@ function named(sight) {
 // A JSON text is a YAML text, too; durations and plain names stand as people write them.
 function yaml(camera, rule) {
   const plain = (key, value) => (["for", "cooldown"].includes(key) && /^[\d.]+[smh]$/.test(value)) || (key === "name" && /^[a-z][\w-]*$/i.test(value) && !/^(y|n|yes|no|on|off|true|false|null)$/i.test(value));
-  const fields = Object.entries(rule).map(([key, value]) => `${key}: ${plain(key, value) ? value : JSON.stringify(value)}`);
+  const fields = Object.entries(rule).map(([key, value]) => `${key}: ${plain(key, value) ? value : key === "zone" ? JSON.stringify(value).replaceAll(",", ", ") : JSON.stringify(value)}`);
   return `cameras:\n  ${camera ?? "…"}:\n    alerts:\n      - ${fields.join("\n        ")}\n`;
 }

@@ -42,15 +42,16 @@ export class Search {
       const { matches } = await this.api.get(cameraPath(camera, `/search?${query}`), { signal: stop.signal });
       if (stop.signal.aborted) return;
       byId("matches").replaceChildren(...matches.map((match) => this.match(camera, match)));
-      byId("matches-note").textContent = matches.length ? "" : `Nothing in memory looks like “${text}”.`;
+      byId("matches-note").textContent = matches.length ? "" : `Nothing in memory looks or sounds like “${text}”.`;
     } catch (problem) {
       if (problem.name !== "AbortError") byId("matches-note").textContent = problem.message;
     }
   }
 
-  match(camera, { start, end, score, frame_url }) {
+  match(camera, { start, end, score, frame_url, heard }) {
     const middle = (start + end) / 2;
     const image = make("img", { alt: "", loading: "lazy", src: frame_url });
-    return make("li", {}, make("a", { href: hrefOf(camera, middle) }, image, make("time", { textContent: clock(middle) }), make("small", { textContent: `${Math.round(score * 100)} %` })));
+    return make("li", {}, make("a", { href: hrefOf(camera, middle), title: heard ?? "" }, image, make("time", { textContent: clock(middle) }),
+      make("small", { textContent: heard ? "said" : `${Math.round(score * 100)} %` }), heard ? make("q", { textContent: heard }) : null));
   }
 }

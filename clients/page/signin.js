@@ -21,6 +21,7 @@ export class SignIn {
     if (answer.status === 401) { this.ask(); return false; }
     const access = answer.ok ? await answer.json() : OPEN; // 404: a server that knows no sign-in
     this.state.setAccess({ ...OPEN, ...access });
+    this.inside = Boolean(access.auth);
     byId("account").hidden = !access.auth;
     byId("account-name").textContent = access.name ?? "";
     return true;
@@ -30,7 +31,9 @@ export class SignIn {
     if (this.dialog.open) return;
     document.body.dataset.signed = "out";
     byId("token").value = "";
-    byId("token-problem").textContent = "";
+    byId("token-problem").textContent = this.inside ? "You were signed out: the token was revoked or has expired." : "";
+    byId("token").removeAttribute("aria-invalid");
+    this.inside = false;
     this.dialog.showModal();
     byId("token").focus();
   }

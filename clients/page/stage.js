@@ -79,7 +79,7 @@ export class Stage {
     badge.textContent = past ? "Past" : shown?.state === "live" && link.state !== "lost" ? "Live" : "Not live";
     badge.dataset.kind = past ? "past" : badge.textContent === "Live" ? "live" : "off";
     byId("stage-name").textContent = camera;
-    byId("stage-facts").textContent = past ? clock(moment) : this.moving ? "video" : this.seen ? "one picture a second" : "";
+    byId("stage-facts").textContent = past ? clock(moment) : link.state === "lost" ? "" : this.moving ? "video" : this.seen ? "one picture a second" : "";
     byId("to-live").hidden = !past;
     this.explain(this.words(past, Boolean(there)), Boolean(there));
   }

@@ -37,16 +37,21 @@ export class Wall {
 
   row() {
     const { state } = this;
-    const names = state.names.map((name) => [name, state.cameras.get(name).state]);
+    const lost = state.link.state === "lost";
+    const names = state.names.map((name) => [name, lost ? "off" : state.cameras.get(name).state]);
     byId("cameras").hidden = !names.length;
     refill(byId("camera-list"), JSON.stringify([names, state.camera]), () => [
       this.chip(null, "All cameras", icon("grid")),
-      ...names.map(([name, now]) => this.chip(name, name, make("i", { className: "dot", title: STATES[now] ?? now, data: { state: now } }))),
+      ...names.map(([name, now]) => this.chip(name, name, make("i", { className: "dot", title: STATES[now] ?? "not live", data: { state: now } }))),
     ]);
+    const shown = `${state.camera}`; // the chip of what is shown is in sight, also where the row is longer than the screen
+    if (shown === this.chipped || byId("cameras").hidden) return;
+    this.chipped = shown;
+    byId("camera-list").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
 
   chip(camera, name, sign) {
-    const now = camera !== null ? `, ${STATES[this.state.cameras.get(camera).state] ?? ""}` : "";
+    const now = camera !== null ? `, ${this.state.link.state === "lost" ? "not live" : STATES[this.state.cameras.get(camera).state] ?? ""}` : "";
     const link = make("a", { href: hrefOf(camera), data: { key: `chip ${camera}`, id: camera ?? "" } }, sign, make("span", { textContent: name }), make("span", { className: "hidden", textContent: now }));
     if (camera === this.state.camera) link.setAttribute("aria-current", "page");
     return make("li", {}, link);

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -67,11 +68,24 @@ class Complaints:
             self.found.append(f"{request.failure} {request.url}")
 
 
-def open_page(browser: Browser, url: str, complaints: Complaints, place: str = "", **options: Any) -> Page:
-    """The page at a place of its own, connected."""
+def open_page(
+    browser: Browser | BrowserContext, url: str, complaints: Complaints, place: str = "", **options: Any
+) -> Page:
+    """The page at a place of its own, connected. A context's page has the context's options."""
     page = browser.new_page(**options)
     page.set_default_timeout(15_000)
     complaints.watch(page)
     page.goto(f"{url}/{place}")
     page.wait_for_selector('#link[data-state="ready"]')
     return page
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core finds to be wrong, seriously or critically."""
+    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]

@@ -30,24 +30,6 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def complaints() -> Iterator[Complaints]:
-    """None may be left at the end of a test."""
-    complaints = Complaints()
-    yield complaints
-    assert complaints.found == []
-
-
-@pytest.fixture
-def front(browser: Browser, server: RunningServer, complaints: Complaints) -> Iterator[Page]:
-    """The page with camera `front` and its past."""
-    page = open_page(browser, server.url, complaints, "#/front", viewport={"width": 1360, "height": 820})
-    page.wait_for_selector('#stage[data-empty="false"]')
-    page.wait_for_selector('#timeline[data-state="ready"]')
-    yield page
-    page.close()
-
-
 def size_of(page: Page, picture: str) -> int:
     """The natural width of an <img>; 0 while it shows nothing."""
     return int(page.evaluate("id => document.getElementById(id).naturalWidth", picture))
@@ -257,25 +239,12 @@ def test_what_was_said_is_in_the_timeline(browser: Browser, complaints: Complain
         page.check('[name="kind"][value="said"]', force=True)
         rows = [row.split("\n")[-1] for row in page.locator("#scenes li").all_inner_texts()]
         assert rows == [f"“{text}”", "Packages"]
+        page.click("#chapters a >> text=Packages")
+        assert at(page) == 4.0
+        assert page.get_attribute("#chapters a", "aria-current") == "true"
         page.click("#scenes li:first-child a")
         until(lambda: page.inner_text("#subtitles") == text, "the words of then")
         page.close()
-
-
-def test_a_rule_is_tried_while_one_types(front: Page, server: RunningServer, complaints: Complaints) -> None:
-    front.click("#tab-rules")
-    front.fill('[name="when"]', "a dog on the grass")
-    front.wait_for_selector("text=Would have fired once in 20 s.")
-    assert server.model.tried == ("front", ["dog"], 0.0, 21.0)
-    assert front.locator(".curve .score").count() == 1
-    assert front.inner_text("#yaml").rstrip().endswith('- name: dog\n        when: "a dog on the grass"')
-    front.click("summary")
-    front.fill('[name="hold"]', "soon")
-    front.wait_for_selector('#trial[data-kind="problem"]')
-    assert "soon" in front.inner_text("#trial")
-    # The browser notes the request that was refused.
-    assert [line for line in complaints.found if "422" not in line] == []
-    complaints.found.clear()
 
 
 def test_what_was_seen_is_searched(front: Page, server: RunningServer) -> None:
@@ -284,6 +253,9 @@ def test_what_was_seen_is_searched(front: Page, server: RunningServer) -> None:
     front.wait_for_selector("#matches a")
     assert server.model.session("front").searched[-1][0] == "a package & more"
     assert [time.inner_text() for time in front.query_selector_all("#matches time")] == ["0:06", "0:02"]
+    front.fill("#search-text", "said down")
+    front.press("#search-text", "Enter")
+    front.wait_for_selector("#matches q >> text=Put it down.")
     front.click("#matches li:first-child a")
     until(lambda: at(front) == 6.75, "the second of the match")
     until(lambda: size_of(front, "past") == 64, "the picture of then")

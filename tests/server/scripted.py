@@ -161,7 +161,8 @@ class ScriptedSession:
         self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
     ) -> list[Moment]:
         self.searched.append((text, start, end, limit))
-        return [Moment(4.0, 9.5, 0.91), Moment(0.0, 4.0, 0.2)][:limit]
+        heard = "Put it down." if text.startswith("said") else ""
+        return [Moment(4.0, 9.5, 0.91, heard), Moment(0.0, 4.0, 0.2)][:limit]
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         return [s for s in SPANS if (start is None or s.end > start) and (end is None or s.start < end)]
@@ -206,7 +207,7 @@ class ScriptedModel:
         return [len(text.split()) for text in texts]
 
     async def try_rules(self, camera: str, rules: Sequence[Rule], start: float, end: float) -> Trial:
-        self.tried = (camera, [rule.name for rule in rules], start, end)
+        self.tried, self.tried_rules = (camera, [rule.name for rule in rules], start, end), tuple(rules)
         event = AlertEvent("evt_t", camera, rules[0].name, "Seen.", 5.0, 8.0, 0.8, frames=(6.0,))
         return Trial((event,), Curve((4.0, 5.0, 6.0), {rule.name: (0.1, 0.8, 0.7) for rule in rules}), 3)
 
