@@ -15,7 +15,7 @@ help:
 
 setup: $(READY)
 
-$(READY): requirements.txt requirements-dev.txt requirements-eval.txt requirements-mcp.txt requirements-models.txt constraints.txt pyproject.toml scripts/setup scripts/debian-packages
+$(READY): requirements.txt requirements-dev.txt requirements-eval.txt requirements-mcp.txt requirements-cluster.txt requirements-models.txt constraints.txt pyproject.toml scripts/setup scripts/debian-packages
 	@scripts/setup
 
 demo: $(READY)

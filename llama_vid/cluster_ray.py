@@ -12,11 +12,12 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from llama_vid.cluster_parts import Parts
-from llama_vid.cluster_tower import POOL, tower_pool
 from llama_vid.errors import ConfigError, LlamaVidError
+
+if TYPE_CHECKING:
+    from llama_vid.cluster_parts import Parts  # imports torch
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class RayCluster:
         self._ours = True
         try:
             from llama_vid.cluster_reader import Reader
+            from llama_vid.cluster_tower import POOL, tower_pool
             from llama_vid.cluster_worker import Worker
 
             self._actor = ray.remote(Worker).options(num_cpus=0, max_concurrency=1000, max_restarts=0)
@@ -110,6 +112,10 @@ class RayCluster:
         """The workers that `start` made."""
         return list(self._workers)
 
+    def keep(self, workers: list[Any]) -> None:
+        """These are its workers now: a supervisor has let go of them."""
+        self._workers = workers
+
     async def start_worker(self) -> Any:
         """One more worker, ready. Raises LlamaVidError."""
         from llama_vid.cluster_calls import call
@@ -138,6 +144,8 @@ class RayCluster:
     def _end(self) -> None:
         import ray
         from ray import serve
+
+        from llama_vid.cluster_tower import POOL
 
         with contextlib.suppress(Exception):
             if self._options.address is not None:

@@ -95,16 +95,21 @@ class Supervisor:
         for worker in workers:
             self._join(worker)
 
-    async def close(self) -> None:
-        """Let go of cameras and workers."""
+    async def leave(self) -> list[Any]:
+        """Let go of the cameras, follow the workers no more, and hand them back."""
         for name in list(self.placed):
             with contextlib.suppress(LlamaVidError):
                 await self.remove(name)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._launcher.end_worker(member.actor) for member in self.members))
+        left = [member.actor for member in self.members]
         self.members.clear()
+        return left
+
+    async def close(self) -> None:
+        """Let go of cameras and workers."""
+        await asyncio.gather(*(self._launcher.end_worker(actor) for actor in await self.leave()))
 
     async def add(self, order: Order, ear: Ear) -> Placed:
         """Have a camera watched. Raises LlamaVidError where its worker cannot open it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llama_vid.camera_desk import CameraDesk
 from llama_vid.config import load_config
-from llama_vid.errors import ConfigError
+from llama_vid.errors import ConfigError, LlamaVidError
 from llama_vid.settings import Config
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ async def watch_config(
 ) -> None:
     """Runs until cancelled; returns at once for a configuration that came from no file.
 
-    `scale` has a cluster have so many workers. `stamp` is the file's `file_stamp` from when `config` was read; without it, changes count from now.
+    `stamp` is the file's `file_stamp` from when `config` was read; without it, changes count from now. `scale` has a
+    cluster have so many workers.
     """
     if config.file is None:
         return
@@ -49,7 +50,10 @@ async def watch_config(
             continue
         done = await desk.apply(current.cameras, new.cameras)
         if scale is not None and new.cluster.workers != current.cluster.workers:
-            await scale(new.cluster.workers)
+            try:
+                await scale(new.cluster.workers)
+            except LlamaVidError as problem:
+                logger.error("%s: cluster.workers could not be changed: %s", path.name, problem)
         for name in ("server", "model", "memory", "mqtt", "webhooks", "webrtc", "timezone"):
             if getattr(new, name) != getattr(current, name):
                 logger.warning("%s: a change of '%s' takes effect when the server is started again", path.name, name)

@@ -95,10 +95,11 @@ def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> Non
         if line and not line.startswith("#"):
             name, version = line.split("==")
             pins[name.lower().replace("_", "-")] = version
-    for file in ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt"):
+    files = ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt")
+    for file in (*files, "requirements-cluster.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith("#"):
-                match = re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9.]+)", line)
+                match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z]+\])?==([0-9.]+)", line)
                 assert match, f"{file}: {line} is not pinned"
                 assert pins[match[1].lower().replace("_", "-")] == match[2], (
                     f"{file} and constraints.txt disagree: {line}"
@@ -115,7 +116,7 @@ def test_model_parts_are_pinned_by_hash() -> None:
 def listed_in(*files: str) -> set[str]:
     """The packages that requirement files name."""
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
-    return {line.split("==")[0].lower().replace("_", "-") for line in lines if line and not line.startswith("#")}
+    return {re.split(r"==|\[", line)[0].lower().replace("_", "-") for line in lines if line and not line.startswith("#")}
 
 
 def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
@@ -148,9 +149,10 @@ def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
 def test_every_third_party_import_is_a_direct_requirement() -> None:
     outside = {ROOT / name for name in (*OUTSIDE, "tests")}
     program = [file for file in python_files() if not outside & set(file.parents)]
-    assert not unlisted_imports(program, listed_in("requirements.txt", "requirements-ocr.txt", "requirements-mcp.txt"))
+    extras = ("requirements-ocr.txt", "requirements-mcp.txt", "requirements-cluster.txt")
+    assert not unlisted_imports(program, listed_in("requirements.txt", *extras))
     others = [file for file in python_files() if outside & set(file.parents)]
-    tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt")
+    tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", *extras[1:])
     # The plugin and its tests alone run where lmms-eval is installed.
     plugin = [
         file

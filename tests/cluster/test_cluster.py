@@ -1,0 +1,200 @@
+"""A real cluster on Ray: cameras survive their worker, answers are those of one process, workers come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from llama_vid.cluster_model import ClusterModel, ClusterSession
+from llama_vid.errors import EndOfStream, LlamaVidError
+from llama_vid.llm.rules.rule import Rule
+from llama_vid.memory.alerts import AlertChange
+from llama_vid.memory.journal import Journal
+from llama_vid.model import LLaMAVID
+from llama_vid.stream.file import FileSource
+from llama_vid.stream.frame import Frame
+from llama_vid.stream.source import SourceState, SourceStats, StateCallback
+from tests.cluster.tiny import TinyParts
+
+pytestmark = [pytest.mark.slow, pytest.mark.peer]
+
+RED = Rule("red", "a red picture", hold=1.0, cooldown=0.0, threshold=0.2, verify=False)
+QUESTIONS = (
+    "Is there red?",
+    "Is there anything green?",
+    "When was it blue?",
+    "What has happened so far?",
+    "How long was it red?",
+    "What can be seen?",
+)
+
+
+async def until(there: Callable[[], Any], seconds: float = 20) -> None:
+    """Wait for something that other processes bring about."""
+    async with asyncio.timeout(seconds):
+        while not there():
+            await asyncio.sleep(0.02)
+
+
+async def answer(session: Any, question: str) -> str:
+    async for piece in session.ask(question):
+        if piece.answer is not None:
+            return str(piece.answer.answer)
+    raise AssertionError("no answer")
+
+
+class Film:
+    """The frames of a recording, at the times that they have there."""
+
+    state: SourceState = "live"
+
+    def __init__(self, path: Path) -> None:
+        self._frames = list(FileSource(path))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    async def recv(self) -> Frame:
+        if not self._frames:
+            raise EndOfStream("over")
+        await asyncio.sleep(0.05)
+        return self._frames.pop(0)
+
+    @property
+    def stats(self) -> SourceStats:
+        return SourceStats()
+
+    def on_state(self, callback: StateCallback) -> None:
+        return None
+
+
+async def test_answers_are_those_of_one_process(model: ClusterModel, parts: TinyParts, colour_film: Path) -> None:
+    async with model.watch(Film(colour_film), name="same") as session:
+        await until(lambda: session.watched_s >= 16)
+        found = [await answer(session, question) for question in QUESTIONS]
+        moments = await session.search("something blue")
+        spans = await session.timeline()
+        assert session.tokens.frames == 16
+    alone = LLaMAVID(parts.alone(), zone=UTC)
+    try:
+        async with alone.watch(Film(colour_film), name="same") as here:
+            await here.wait_watched(16)
+            assert [await answer(here, question) for question in QUESTIONS] == found
+            best = (await here.search("something blue"))[0]
+            assert (best.start, best.end) == (moments[0].start, moments[0].end)
+            assert [(s.start, s.end, s.caption) for s in await here.timeline()] == [
+                (s.start, s.end, s.caption) for s in spans
+            ]
+    finally:
+        alone.close()
+
+
+async def test_a_killed_worker_s_camera_goes_on_elsewhere(model: ClusterModel, colour_film: Path) -> None:
+    changes: list[AlertChange] = []
+
+    def alert(change: AlertChange) -> None:
+        changes.append(change)
+        model._journal.alerts.record(change)
+
+    async with (
+        model.watch(str(colour_film), name="front", rules=[RED], on_alert=alert) as front,
+        model.watch(str(colour_film), name="back") as back,
+    ):
+        supervisor = model.supervisor
+        member = supervisor.placed["front"].member
+        assert member is not None
+        assert member is not supervisor.placed["back"].member
+        await until(lambda: front.watched_s >= 3 and any(change.type == "new" for change in changes))
+        before, frames = front._news.start, front.tokens.frames
+        states: list[str] = []
+        front.on_state(lambda state, _reason: states.append(state))
+        os.kill(await member.actor.pid.remote(), signal.SIGKILL)
+        killed = time.monotonic()
+        await until(lambda: front.state == "live" and front.tokens.frames > frames, 10)
+        assert time.monotonic() - killed < 10
+        assert "reconnecting" in states
+        assert front._news.start == before, "memory begins where it began"
+        assert "entries" in front.restored or "entry" in front.restored
+        assert "Yes" in await answer(front, "Is there red?"), "seen before the worker died"
+        assert back.state == "live", "the other worker's camera never noticed"
+        await until(lambda: len(supervisor.members) == 2, 60)
+        await until(lambda: any(change.type == "end" for change in changes))
+    ids = [(change.type, change.event.id) for change in changes]
+    assert len(ids) == len(set(ids)), "each change is told once"
+    with Journal(model._journal.camera_folder("front")) as kept:
+        events = {event.id: event for event in kept.camera("front").events(0, float("inf"))}
+        assert events.keys() == {change.event.id for change in changes}, "what the worker noted, the front was told"
+        assert all(event.end is not None for event in events.values())
+
+
+async def test_a_drained_worker_gives_its_cameras_away(model: ClusterModel, colour_film: Path) -> None:
+    async with (
+        model.watch(str(colour_film), name="one") as one,
+        model.watch(str(colour_film), name="two") as two,
+    ):
+        await until(lambda: one.watched_s >= 2 and two.watched_s >= 2)
+        supervisor = model.supervisor
+        await supervisor.scale(1)
+        assert [sorted(member.cameras) for member in supervisor.members] == [["one", "two"]]
+        frames = (one.tokens.frames, two.tokens.frames)
+        await until(lambda: one.tokens.frames > frames[0] and two.tokens.frames > frames[1])
+        moved = next(placed for placed in supervisor.placed.values() if placed.moves)
+        assert moved.moved_s < 2
+        await supervisor.scale(2)
+        assert sorted(len(member.cameras) for member in supervisor.members) == [1, 1]
+        with pytest.raises(LlamaVidError, match="not there"):
+            await supervisor.drain(99)
+
+
+async def test_the_language_model_s_host_is_told_again_what_it_forgot(model: ClusterModel, colour_film: Path) -> None:
+    session: ClusterSession
+    async with model.watch(str(colour_film), name="told") as session:
+        await until(lambda: session.watched_s >= 3)
+        os.kill(await model.reader.pid.remote(), signal.SIGKILL)
+
+        async def answers() -> bool:
+            try:
+                return "Yes" in await answer(session, "Is there red?")
+            except LlamaVidError:
+                return False
+
+        async with asyncio.timeout(60):
+            while not await answers():
+                await asyncio.sleep(0.1)
+
+
+async def test_the_past_is_read_from_the_worker_and_from_the_folder(model: ClusterModel, colour_film: Path) -> None:
+    journal = model._journal
+    async with model.watch(str(colour_film), name="past") as session:
+        await until(lambda: session.watched_s >= 3)
+        kept = journal.camera("past")
+        assert await asyncio.to_thread(kept.flush)
+        bounds = await asyncio.to_thread(lambda: kept.bounds)
+        assert bounds is not None
+        entries = await asyncio.to_thread(kept.entries, *bounds)
+        assert len(entries) >= 3
+        start, middle = entries[0].start, entries[1].start
+
+        async def erase() -> None:
+            waiting = await asyncio.to_thread(kept.forget, start, middle)
+            waiting.result()
+
+        await session.forget(start, middle, erase)
+        await until(lambda: session._news.start >= middle)
+    left = journal.camera("past").entries(*bounds)
+    assert left[0].start >= middle, "nobody has it now: the folder is read"
+    assert journal.cameras() == ["past"]
