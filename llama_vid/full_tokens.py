@@ -8,6 +8,7 @@ instead of two. It is measured beside the two tokens (`llama-vid eval`), never u
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -38,12 +39,22 @@ PROJECTOR, LORA = "full.safetensors", "full-lora.safetensors"
 Picture = npt.NDArray[np.uint8]
 
 
+@dataclass(frozen=True, slots=True)
+class _Film:
+    """A film that was read: what the language model holds of it, its frames, and the tokens that stand for them."""
+
+    path: str
+    memory: Snapshot
+    frames: int
+    tokens: int
+
+
 class FullTokens:
     """Answers and captions from all patch tokens of a bundle's tower. Not thread-safe; keeps the film asked last."""
 
     def __init__(self, bundle: Bundle, projector: FullProjector, language: LanguageModel, bias: float = 0.0) -> None:
         self._bundle, self._projector, self._language, self._bias = bundle, projector, language, bias
-        self._kept: tuple[str, Tensor] | None = None
+        self._kept: _Film | None = None
 
     @classmethod
     def load(cls, bundle: Bundle) -> FullTokens:
@@ -66,7 +77,7 @@ class FullTokens:
 
     def margins(self, path: str, questions: Sequence[str]) -> list[float]:
         """The language model's score of yes minus no for each question. Raises SourceError."""
-        memory, batch, model = self._read(path), Batch(self._language), self._language
+        memory, batch, model = self._film(path).memory, Batch(self._language), self._language
         yes, no = yes_no_ids(model.tokenize)
         out = []
         for question in questions:
@@ -80,7 +91,7 @@ class FullTokens:
 
     def ask(self, path: str, questions: Sequence[str]) -> list[str]:
         """Each question's answer, greedily, up to the end of its line."""
-        memory, batch, model = self._read(path), Batch(self._language), self._language
+        memory, batch, model = self._film(path).memory, Batch(self._language), self._language
         suffixes = [model.embed_text(question_suffix(shortened(text, model.tokenize))) for text in questions]
         answers = [batch.ask(Request(suffix, memory, ANSWER_TOKENS, model.line_ends)) for suffix in suffixes]
         return [" ".join("".join(answer).split()) for answer in answers]
@@ -96,17 +107,27 @@ class FullTokens:
             )
         return out
 
-    def _read(self, path: str) -> Snapshot:
-        """The film's tokens behind a time mark, read into a cache."""
-        if self._kept is None or self._kept[0] != path:
-            frames = _spread(path)
-            mark = self._language.embed_text(mark_text(0.0))
-            self._kept = (path, torch.cat([mark, self._tokens(frames).flatten(0, 1)]))
-        memory = self._kept[1]
+    def take(self, path: str) -> tuple[int, int]:
+        """Read a film for the questions that follow: its frames, and the tokens that stand for them.
+
+        Raises SourceError.
+        """
+        kept = self._film(path)
+        return kept.frames, kept.tokens
+
+    def _film(self, path: str) -> _Film:
+        """The film's tokens behind a time mark, read into a cache; those of the film asked last are kept."""
+        if self._kept is not None and self._kept.path == path:
+            return self._kept
+        self._kept = None
+        frames = _spread(path)
+        mark, tokens = self._language.embed_text(mark_text(0.0)), self._tokens(frames).flatten(0, 1)
+        memory = torch.cat([mark, tokens])
         cache = self._language.new_cache(len(memory))
         with torch.inference_mode():
             self._language.forward(memory, cache)
-        return Snapshot(cache, cache.length)
+        self._kept = _Film(path, Snapshot(cache, cache.length), len(frames), len(tokens))
+        return self._kept
 
     def _tokens(self, images: Sequence[Picture]) -> Tensor:
         """Tokens (B, P, D) in the language model's type."""
