@@ -52,6 +52,7 @@ from llama_vid.model_loading import ModelLoading, bundle_loader, token_maker
 from llama_vid.refusals import add_refusals
 from llama_vid.request_ids import RequestIds
 from llama_vid.settings import Config, ServerSettings
+from llama_vid.spare_memory import keep_giving_back, settled
 from llama_vid.webrtc_desk import WebrtcDesk
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ def create_app(
                     group.create_task(watcher, name="config-watcher"),
                     group.create_task(alerts.run(), name="alert-teller"),
                     group.create_task(access.run(look_s), name="access-watcher"),
+                    group.create_task(keep_giving_back(), name="spare-memory"),
                 ]
                 if journal is not None:
                     cameras = ServerCameras(desk, app.state.history, journal, zone)
@@ -220,8 +222,9 @@ def serve(
     make_room(config.server.limits)
     opened = open_journal if journal_of is None else journal_of
     with contextlib.closing(open_port(config.server)) as port, contextlib.closing(opened(config)) as journal:
+        load = settled(load_model or bundle_loader(config, journal))
         server = make_server(
-            config, load_model, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up,
+            config, load, journal=journal, make_ingest=make_ingest, on_open=on_open or say, on_failure=give_up,
             scale=scale,
         )  # fmt: skip
         with _ended_by_signals():

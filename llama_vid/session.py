@@ -110,6 +110,7 @@ class Session:
             self._group.create_task(self._pull(), name=f"pull-{self.name}"),
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
             self._group.create_task(self._upkeep.run(), name=f"upkeep-{self.name}"),
+            self._group.create_task(self._upkeep.prepare(self._responder.preparing()), name=f"prepare-{self.name}"),
         ]
         if self._rules is not None:
             self._tasks.append(self._group.create_task(self._rules.run(), name=f"second-looks-{self.name}"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from llama_vid.chronicle import Chronicle
@@ -46,6 +47,15 @@ class Upkeep:
     def asked(self) -> None:
         """Somebody asks about this memory now."""
         self._asked_at = time.monotonic()
+
+    async def prepare(self, work: Iterator[None]) -> None:
+        """Do `work` once, in its short steps, while nobody asks and no frame comes."""
+        try:
+            async with contextlib.aclosing(self._thread.iterate(Priority.REBUILD, work)) as steps:
+                async for _ in steps:
+                    pass
+        except Exception:  # whoever needs it does it then
+            logger.exception("%s: what questions need could not be prepared", self._name)
 
     async def run(self) -> None:
         """Work whenever there is news, until cancelled."""

@@ -9,14 +9,14 @@ frames, how likely the language model finds it behind the tokens, and less how l
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from llama_vid.llm.candidates import bases
+from llama_vid.llm.candidates import bases, candidates
 from llama_vid.llm.evidence import READ, Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.layout import Segment, mark_text
@@ -103,6 +103,18 @@ def named(
             return answered(found.candidates[best], sure=is_sure(worth))
         yield ""
     return ""
+
+
+def preparing(find: Finder) -> Iterator[None]:
+    """Embed what questions most often want to know: colours, people, places, doings, things, and what one does them
+    to. The first such question would do so itself, 500 texts of them, a second or two. Yields between steps.
+    """
+    words = candidates()
+    usual = (words.colours, words.people, words.places, words.doings, words.things, *words.objects_of.values())
+    texts = tuple(dict.fromkeys(text for listed in usual for text in listed))
+    for at in range(0, len(texts), ENCODED_AT_ONCE):
+        find.scorer.prepare(texts[at : at + ENCODED_AT_ONCE])
+        yield
 
 
 def parts(

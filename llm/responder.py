@@ -16,7 +16,7 @@ from typing import Final
 
 from torch import Tensor
 
-from llama_vid.llm import computed, described, movement, overheard, people, presupposed, spoken
+from llama_vid.llm import computed, described, movement, naming, overheard, people, presupposed, spoken
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.answer import Answer, AnswerPiece, Span, Timing, TokenUse
 from llama_vid.llm.calibration import Calibration
@@ -61,6 +61,11 @@ class Responder:
         self.language, self.calibration, self.name = language, calibration, name
         self.find = finder_of(language, scorer, calibration, rarity)
         self._answering = 0  # answers under way
+
+    def preparing(self) -> Iterator[None]:
+        """What spares the first questions a wait, for idle time; yields between short steps."""
+        if self.language.preface is None and not self.language.remote:  # those two name nothing by pictures
+            yield from naming.preparing(self.find)
 
     def respond(
         self,

@@ -25,7 +25,8 @@ KEPT: Final = 256  # texts whose embeddings are kept: rules and questions repeat
 #: The best region of an ordinary photo against whole photos: the mean and deviation of its z-score, over the phrases of
 #: the clips' questions and 256 COCO photos (from phrase to phrase they differ by 0.16 and 0.08).
 REGION_MEAN, REGION_DEVIATION = 0.93, 0.84
-KNOWN: Final = 4096  # texts of `each` that are kept: 2 kB each
+#: Embeddings of texts that `each` keeps, those used last: 2,000 texts of `mini`, 8 kB each.
+KNOWN_BYTES: Final = 16 << 20
 BELOW: Final = 0.16  # of a normal distribution, what lies more than a deviation below the middle
 LEAST_SPREAD: Final = 0.2
 SCALE, SHIFT = 1.7, 2.2  # default logistic from z to a probability: z = 2.2 is even odds
@@ -55,7 +56,7 @@ class SceneScorer:
         self._background = background.float()
         self._queries: OrderedDict[str, Query] = OrderedDict()
         self._sentences: Query | None = None
-        self._known: dict[str, Tensor] = {}  # embedding, mean and deviation (E + 2,) of texts in `each`
+        self._known: OrderedDict[str, Tensor] = OrderedDict()  # embedding, mean, deviation (E + 2,) of texts in `each`
 
     @property
     def background(self) -> Tensor:
@@ -98,17 +99,28 @@ class SceneScorer:
 
     def each(self, texts: Sequence[str], images: Tensor) -> Tensor:
         """z-scores (N, K) of image embeddings (N, E) for each of K texts as they stand; texts' embeddings are kept."""
+        rows = torch.stack(self._rows(texts))
+        cosine = images.float().cpu() @ rows[:, :-2].T
+        z: Tensor = (cosine - rows[:, -2]) / rows[:, -1]
+        return z
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Embed texts now that `each` will be asked for, so that it has them at hand."""
+        self._rows(texts)
+
+    def _rows(self, texts: Sequence[str]) -> list[Tensor]:
+        """What `each` knows of texts (E + 2,), at least one; those that are new are embedded together."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             query = self._encoded("", new, TEMPLATES[:1])
             for text, *row in zip(new, query.embeddings, query.mean, query.deviation, strict=True):
                 self._known[text] = torch.cat([row[0], torch.stack(row[1:])])
-        rows = torch.stack([self._known[text] for text in texts])
-        for text in list(self._known)[: max(0, len(self._known) - KNOWN)]:
-            del self._known[text]
-        cosine = images.float().cpu() @ rows[:, :-2].T
-        z: Tensor = (cosine - rows[:, -2]) / rows[:, -1]
-        return z
+        for text in texts:
+            self._known.move_to_end(text)
+        rows = [self._known[text] for text in texts]
+        while len(self._known) * rows[0].nbytes > KNOWN_BYTES:
+            self._known.popitem(last=False)
+        return rows
 
     def _encoded(self, text: str, phrases: Sequence[str], templates: Sequence[str]) -> Query:
         with torch.inference_mode():

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from llama_vid.llm.calibration import Calibration
+from llama_vid.llm.candidates import candidates
 from llama_vid.llm.evidence import READ, Finder
 from llama_vid.llm.language import LanguageModel
-from llama_vid.llm.naming import Parts, Weights, answered, is_sure, names, parts, shown
+from llama_vid.llm.naming import ENCODED_AT_ONCE, Parts, Weights, answered, is_sure, names, parts, preparing, shown
 from llama_vid.llm.wanted import Wanted
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -118,3 +119,19 @@ def test_an_answer_that_may_be_wrong_says_perhaps() -> None:
     assert is_sure(torch.tensor([3.2, 3.1, 3.0])), "worth much"
     assert is_sure(torch.tensor([0.5, -2.0, -2.0])), "far more than the others"
     assert not is_sure(torch.tensor([2.0, 1.9, 1.8]))
+
+
+def test_what_is_asked_for_most_is_prepared_in_steps(tiny: LanguageModel) -> None:
+    tower = Words()
+    find = finder(tiny, tower)
+    most = 0
+    for _ in preparing(find):
+        most, read = max(most, len(tower.read)), len(tower.read)
+        tower.read.clear()
+        assert 0 < read <= ENCODED_AT_ONCE
+    assert most == ENCODED_AT_ONCE
+    # A question then finds them read.
+    words = candidates()
+    for listed in (words.colours, words.people, words.objects("hold")):
+        find.scorer.each(listed, torch.zeros(1, 64))
+    assert tower.read == []

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llama_vid.tokenizer import scoring
 from llama_vid.tokenizer.phrases import PHRASES
 from llama_vid.tokenizer.scoring import KEPT, SceneScorer, probability, smoothed
 from llama_vid.tokenizer.vocabulary import KINDS, TEMPLATES, looked_for
@@ -124,3 +125,32 @@ def test_every_kind_is_a_phrase_and_templates_take_it() -> None:
         assert len(set(kinds)) == len(kinds) > 1
     assert all(template.format("x").count("x") == 1 for template in TEMPLATES)
     assert looked_for("") == ("",)
+
+
+def test_texts_that_are_compared_are_kept_within_so_many_bytes(
+    scorer: SceneScorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    encode = scorer._tower.encode_text
+
+    def encoded(texts: Sequence[str]) -> Tensor:
+        read.extend(texts)
+        return encode(texts)
+
+    monkeypatch.setattr(scorer._tower, "encode_text", encoded)
+    scorer.prepare(["a dog", "a cat"])
+    assert len(read) == 2
+    row = next(iter(scorer._known.values())).nbytes
+    monkeypatch.setattr(scoring, "KNOWN_BYTES", 3 * row)
+    picture = pictures("a dog")
+    kept = scorer.each(["a dog"], picture)
+    scorer.each(["a bus", "a boat"], picture)  # one too many: the cat was used longest ago
+    assert list(scorer._known) == ["a dog", "a bus", "a boat"]
+    read.clear()
+    assert torch.equal(scorer.each(["a dog"], picture), kept)
+    assert read == []
+    scorer.each(["a dog", "a cat"], picture)
+    assert len(read) == 1
+    # More at once than are kept are all compared.
+    assert scorer.each(["a dog", "a cat", "a bus", "a boat", "a tree"], picture).shape == (1, 5)
+    assert len(scorer._known) == 3
