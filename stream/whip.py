@@ -108,10 +108,10 @@ class WhipIngest(Told):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.cancel()
-            await asyncio.wait({watch})
-        async with self._turn:
+        async with self._turn:  # a publisher that is being let go is closed to the end
+            if watch is not None:
+                watch.cancel()
+                await asyncio.wait({watch})
             await self._drop(self._publisher, "the camera was closed")
         self._mailbox.close(EndOfStream(f"The camera {self._name} was closed."))
         if self._audio is not None:

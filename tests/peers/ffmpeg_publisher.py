@@ -79,6 +79,13 @@ class FfmpegPublisher:
             self._process.kill()
             self._process.wait()
 
+    def ended(self) -> str:
+        """Wait for its own end; gives the last line that it said."""
+        assert self._process is not None
+        assert self._process.stderr is not None
+        self._process.wait(20)
+        return (self._process.stderr.read().strip().splitlines() or [""])[-1].lower()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -44,5 +44,10 @@ class Publisher:
         """Take the SDP answer and begin to send."""
         await self.peer.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
+    def answer_no_questions(self) -> None:
+        """From now on leave ICE's checks unanswered, as ffmpeg's WHIP muxer does once it is connected."""
+        for transceiver in self.peer.getTransceivers():
+            transceiver.sender.transport.transport._connection.request_received = lambda *_request: None
+
     async def close(self) -> None:
         await self.peer.close()

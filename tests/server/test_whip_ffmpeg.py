@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import aioice.ice
 import av
 import pytest
 
@@ -21,6 +23,36 @@ pytestmark = [
 
 def ingest(name: str, fps: float) -> Ingest:
     return WhipIngest(name, fps=fps, silence=1.5)
+
+
+def test_it_stays_though_it_answers_no_questions_and_comes_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
+    caplog.set_level(logging.INFO, "llama_vid.stream.status")
+    with running_server({"web": {"url": "webrtc:", "fps": 10}}, make_ingest=ingest, ready=False) as server:
+        until(lambda: "web" in server.model.sessions, "the camera")
+        source = server.model.session("web").source
+        assert isinstance(source, WhipIngest)
+        with FfmpegPublisher(f"{server.url}/whip/web") as publisher:
+            until(lambda: source.state == "live", "its pictures")
+            session, seen = source.resource_id, source.stats.dropped
+            until(lambda: source.stats.dropped >= seen + 20, "2 s of its pictures")
+            assert source.resource_id == session
+            assert server.http.delete("/whip/web").status_code == 200
+            assert "refused" in publisher.ended()  # it does not connect again by itself
+            with FfmpegPublisher(f"{server.url}/whip/web") as killed:
+                until(lambda: source.state == "live", "the pictures of the next")
+                killed.kill()
+                with FfmpegPublisher(f"{server.url}/whip/web"):
+                    until(lambda: source.stats.reconnects == 2, "pictures before the killed one was missed")
+                    told = [line for line in caplog.messages if "camera web: reconnecting" in line]
+                    assert [line.split("(")[1].split(";")[0] for line in told] == [
+                        "the publisher said goodbye",
+                        "another publisher took over",
+                    ]
+        assert server.http.get("/healthz").status_code == 200
 
 
 def test_it_is_a_camera_until_it_is_killed_and_may_come_again(tmp_path: Path) -> None:

@@ -9,9 +9,13 @@ import random
 import time
 from collections.abc import AsyncIterator
 
+import aioice.ice
 import pytest
+from aiortc import RTCPeerConnection
 
 from llama_vid.errors import EndOfStream, LlamaVidError, ProtocolError, SourceError
+from llama_vid.stream import peers, presence, whip
+from llama_vid.stream.presence import Presence, ask_for_no_consent
 from llama_vid.stream.source import Source
 from llama_vid.stream.whip import LONGEST_OFFER, WhipIngest
 from tests.peers.publisher import Publisher
@@ -87,6 +91,63 @@ async def test_a_publisher_that_never_sends_is_let_go(publisher: Publisher) -> N
         await camera.offer(await publisher.offer())
         await state_is(camera, "reconnecting")
         assert camera.resource_id is None
+
+
+async def test_a_publisher_that_is_let_go_as_the_camera_closes_is_closed_to_the_end(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, begun = [], asyncio.Event()
+
+    async def slowly(peer: RTCPeerConnection) -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+        await peers.close_peer(peer)
+        closed.append(peer)
+
+    monkeypatch.setattr(whip, "close_peer", slowly)
+    async with WhipIngest("front", patience=0.3) as camera, asyncio.timeout(20):
+        await camera.offer(await publisher.offer())
+        await begun.wait()
+    assert len(closed) == 1
+
+
+async def test_a_publisher_that_answers_no_questions_stays_as_long_as_it_sends(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ffmpeg's WHIP muxer leaves ICE's consent checks unanswered; aioice then ends the connection, after 33 s."""
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
+    async with WhipIngest("front", fps=10) as camera, asyncio.timeout(30):
+        answer = await camera.offer(await publisher.offer())
+        await publisher.accept(answer.sdp)
+        ask_for_no_consent(publisher.peer)
+        first = await camera.recv()
+        publisher.answer_no_questions()
+        while (await camera.recv()).seconds < first.seconds + 2:  # a question is given up after half a second
+            assert camera.resource_id == answer.resource_id
+        assert (camera.state, camera.stats.reconnects) == ("live", 0)
+
+
+async def test_a_publisher_whose_pictures_hang_is_not_silent_but_not_borne_for_ever(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "BLIND", 2.0)
+    async with WhipIngest("front", silence=1.0) as camera, asyncio.timeout(30):
+        await publisher.accept((await camera.offer(await publisher.offer())).sdp)
+        await camera.recv()
+        monkeypatch.setattr(Presence, "hear", lambda _self: None)  # as if nothing could be decoded
+        await state_is(camera, "reconnecting")
+        assert "nothing to be seen for 2 s" in camera.reason
+
+
+async def test_time_in_which_the_program_itself_stood_still_is_no_silence(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, now = Presence(publisher.peer, silence=1.0, patience=1.0), time.monotonic()
+    for look in range(2):
+        monkeypatch.setattr(presence.time, "monotonic", lambda look=look: now + 100 * (look + 1))
+        assert watched.missing(live=True) == ""
+    monkeypatch.undo()
 
 
 async def test_a_new_publisher_replaces_the_old(publisher: Publisher) -> None:
