@@ -54,7 +54,7 @@ async def watch_config(
                 await scale(new.cluster.workers)
             except LlamaVidError as problem:
                 logger.error("%s: cluster.workers could not be changed: %s", path.name, problem)
-        for name in ("server", "model", "memory", "mqtt", "webhooks", "webrtc", "timezone"):
+        for name in ("server", "model", "llm", "memory", "mqtt", "webhooks", "webrtc", "timezone"):
             if getattr(new, name) != getattr(current, name):
                 logger.warning("%s: a change of '%s' takes effect when the server is started again", path.name, name)
         logger.info("%s was changed; cameras: %s", path.name, ", ".join(done) or "as before")

@@ -15,6 +15,7 @@ from llama_vid.settings_alerts import AlertRules
 from llama_vid.settings_captions import OFF, Captions
 from llama_vid.settings_cluster import ClusterSettings
 from llama_vid.settings_limits import Limits
+from llama_vid.settings_llm import LlmSettings
 from llama_vid.settings_mqtt import MqttSettings
 from llama_vid.settings_privacy import PrivacyMasks
 from llama_vid.settings_section import Section
@@ -167,6 +168,7 @@ class Config(BaseSettings):
 
     server: ServerSettings = ServerSettings()
     model: ModelSettings = ModelSettings()
+    llm: LlmSettings = LlmSettings()
     timezone: str | None = None
     memory: MemorySettings = MemorySettings()
     mqtt: MqttSettings | None = None
