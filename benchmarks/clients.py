@@ -8,9 +8,13 @@ and asks a question about something else every ASK_S seconds, or when the answer
 Clients share tokens, CLIENTS_OF_TOKEN each, within the server's usual limits.
 
 Measured: time to the first token as the asker sees it; everything that went wrong, by kind; the server's resident
-memory at the beginning (when all are connected and have asked once), after every minute and at the end, and of it
-what the camera's own memory took meanwhile; cores of server and clients. Floor in the same run: one client alone,
-before.
+memory every READ_S seconds from when all are connected and have asked once, and of it what the camera's own KV cache
+takes; cores of server and clients. Floor in the same run: one client alone, before.
+
+The server gives what is free back every half minute, so its memory goes up and down; what counts is the least of every
+WINDOW_S seconds, without the KV cache. The verdict looks at how that went on in the last half of the run: `growing`
+where it still grew by more than LEVEL_MB a minute, else `flat` where it ended within FLAT_MB of where it began, else
+`filled`: it grew, and stopped.
 """
 
 from __future__ import annotations
@@ -21,12 +25,12 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import Any, Final
+from statistics import linear_regression, median
+from typing import Any, Final, Literal
 
 import httpx
 
@@ -49,6 +53,11 @@ ALONE: Final = 8  # questions of the one client alone
 CAMERA: Final = "street"
 #: Growth of the server's memory, beyond the camera's own, that counts as flat: the noise of an allocator.
 FLAT_MB: Final = 32.0
+#: Growth in a minute that counts as standing still: a moving camera's memory itself takes half a megabyte.
+LEVEL_MB: Final = 3.0
+READ_S: Final = 5.0
+#: As often as the server gives back what is free (`llama_vid.spare_memory`): the least of each is what it needs.
+WINDOW_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -64,11 +73,76 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The server at one moment: resident memory, its KV cache's part of it, processor seconds used."""
+    """The server at one moment: seconds since the beginning, resident memory, its KV cache's part of it, processor
+    seconds used.
+    """
 
+    at_s: float
     resident_mb: float
     cached_mb: float
     cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How the server's memory went, by samples in time order; MB."""
+
+    samples: Sequence[Sample]
+
+    def lows(self, since_s: float = 0.0) -> list[tuple[float, float]]:
+        """The least of every WINDOW_S seconds from then on, without the KV cache: (seconds, MB)."""
+        windows: dict[int, tuple[float, float]] = {}
+        for each in self.samples:
+            if each.at_s >= since_s:
+                own = (each.at_s, each.resident_mb - each.cached_mb)
+                number = int(each.at_s // WINDOW_S)
+                windows[number] = min(windows.get(number, own), own, key=lambda item: item[1])
+        return list(windows.values())
+
+    @property
+    def growth_mb(self) -> float:
+        """From the first window's least to the last one's."""
+        lows = self.lows()
+        return lows[-1][1] - lows[0][1]
+
+    @property
+    def late_mb_per_min(self) -> float | None:
+        """By how much it grew in a minute in the last half, the line that fits best; None for a run too short."""
+        lows = self.lows(self.samples[-1].at_s / 2)
+        if len(lows) < 2:
+            return None
+        return 60 * linear_regression(*zip(*lows, strict=True)).slope
+
+    @property
+    def verdict(self) -> Literal["flat", "filled", "growing", "too short"]:
+        """See the module's text."""
+        late = self.late_mb_per_min
+        if late is None:
+            return "too short"
+        if late > LEVEL_MB:
+            return "growing"
+        return "flat" if self.growth_mb <= FLAT_MB else "filled"
+
+    def to_json(self) -> dict[str, Any]:
+        minutes: dict[int, list[Sample]] = {}
+        for each in self.samples:
+            minutes.setdefault(int(each.at_s // 60), []).append(each)
+        return {
+            "begin": self.samples[0].resident_mb,
+            "end": self.samples[-1].resident_mb,
+            "each_minute": [
+                {
+                    "least": min(each.resident_mb for each in minute),
+                    "most": max(each.resident_mb for each in minute),
+                    "cache": minute[-1].cached_mb,
+                }
+                for minute in minutes.values()
+            ],
+            "of_it_the_cameras_cache_grew": self.samples[-1].cached_mb - self.samples[0].cached_mb,
+            "growth_otherwise": self.growth_mb,
+            "last_half_mb_a_minute": self.late_mb_per_min,
+            "verdict": self.verdict,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +152,12 @@ class Clients:
     clients: int
     seconds: float
     tally: Tally
-    before: Sample
-    after: Sample
-    each_minute_mb: tuple[float, ...]
+    memory: Memory
     client_cores: float
     alone_s: tuple[float, ...]
 
-    @property
-    def growth_mb(self) -> float:
-        """How much the server's memory grew, without what the camera's own KV cache grew by."""
-        return self.after.resident_mb - self.before.resident_mb - (self.after.cached_mb - self.before.cached_mb)
-
     def to_json(self) -> dict[str, Any]:
-        first = self.tally.first_s
+        first, samples = self.tally.first_s, self.memory.samples
         return {
             "name": "clients",
             "n": len(first),
@@ -106,15 +173,11 @@ class Clients:
             "whole_answer_p95_s": percentile(self.tally.whole_s, 0.95) if self.tally.whole_s else None,
             "pictures": self.tally.pictures,
             "told_unasked": self.tally.told,
-            "server_mb": {
-                "begin": self.before.resident_mb,
-                "end": self.after.resident_mb,
-                "each_minute": self.each_minute_mb,
-                "of_it_the_cameras_cache_grew": self.after.cached_mb - self.before.cached_mb,
-                "growth_otherwise": self.growth_mb,
-                "flat": abs(self.growth_mb) <= FLAT_MB,
+            "server_mb": self.memory.to_json(),
+            "cores": {
+                "server": (samples[-1].cpu_s - samples[0].cpu_s) / self.seconds,
+                "clients": self.client_cores,
             },
-            "cores": {"server": (self.after.cpu_s - self.before.cpu_s) / self.seconds, "clients": self.client_cores},
             "floor": {
                 "one_client_alone": {
                     "median_s": median(self.alone_s),
@@ -172,18 +235,17 @@ async def _run(url: str, pid: int, tokens: list[str], clients: int, seconds: flo
             for _ in range(clients):
                 await connected.acquire()
             await asyncio.sleep(min(ASK_S, seconds / 2))  # everybody has asked once
-            before, began, own = await _sample(http, pid, tokens[0]), time.monotonic(), own_cpu_s()
+            began, own = time.monotonic(), own_cpu_s()
             tally.first_s.clear()
             tally.whole_s.clear()
-            minutes: list[float] = []
+            samples = [await _sample(http, pid, tokens[0], began)]
             while (now := time.monotonic() - began) < seconds:
-                await asyncio.sleep(min(60.0, seconds - now))
-                minutes.append(_resident_mb(pid))
-            took = time.monotonic() - began
-            after, used = await _sample(http, pid, tokens[0]), own_cpu_s() - own
+                await asyncio.sleep(min(READ_S, seconds - now))
+                samples.append(await _sample(http, pid, tokens[0], began))
+            took, used = time.monotonic() - began, own_cpu_s() - own
             for task in tasks:
                 task.cancel()
-    return Clients(clients, took, tally, before, after, tuple(minutes), used / took, tuple(alone.first_s))
+    return Clients(clients, took, tally, Memory(samples), used / took, tuple(alone.first_s))
 
 
 async def _client(
@@ -255,10 +317,10 @@ async def _ask(client: Client, question: str, tally: Tally) -> None:
         tally.whole_s.append(time.perf_counter() - began)
 
 
-async def _sample(http: httpx.AsyncClient, pid: int, token: str) -> Sample:
+async def _sample(http: httpx.AsyncClient, pid: int, token: str, began: float) -> Sample:
     text = (await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})).text
     cached = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("llama_vid_camera_kv_cache"))
-    return Sample(_resident_mb(pid), cached / 1e6, _cpu_s(pid))
+    return Sample(time.monotonic() - began, _resident_mb(pid), cached / 1e6, _cpu_s(pid))
 
 
 def _cpu_s(pid: int) -> float:

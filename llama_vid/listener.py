@@ -203,9 +203,8 @@ class Listener(uvicorn.Server):
             tls = {"ssl_handshake_timeout": self._patience.handshake_s, "ssl_shutdown_timeout": self._patience.close_s}
 
         def connection() -> asyncio.Protocol:
-            made: asyncio.Protocol = config.http_protocol_class(
-                config=config, server_state=self.server_state, app_state=self.lifespan.state
-            )
+            make: Any = config.http_protocol_class
+            made: asyncio.Protocol = make(config=config, server_state=self.server_state, app_state=self.lifespan.state)
             return made
 
         self.servers = [

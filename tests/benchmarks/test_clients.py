@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
 from benchmarks import clients
-from benchmarks.clients import Clients, Sample, Tally
+from benchmarks.clients import FLAT_MB, LEVEL_MB, Clients, Memory, Sample, Tally
 from llama_vid.access_tokens import create_token, revoke_token
 from tests.server.running import RunningServer, running_server
 
@@ -39,8 +40,10 @@ def test_clients_watch_and_ask(tmp_path: Path) -> None:
     assert len({question for question, _ in questions}) == len(questions)  # each about something else
     assert 0 < found["first_token"]["median_s"] <= found["first_token"]["p95_s"] <= found["first_token"]["most_s"]
     assert found["pictures"] > 12
-    assert min(found["server_mb"]["each_minute"]) > 0
+    (minute,) = found["server_mb"]["each_minute"]
+    assert 0 < minute["least"] <= minute["most"]
     assert found["server_mb"]["begin"] > 0
+    assert found["server_mb"]["verdict"] == "too short"
     assert found["floor"]["one_client_alone"]["median_s"] > 0
 
 
@@ -66,12 +69,45 @@ def test_what_goes_wrong_is_counted(tmp_path: Path) -> None:
     assert len(tally.first_s) == 8
 
 
-def test_memory_is_flat_without_the_cameras_own() -> None:
-    def grown(resident: float, cached: float) -> Clients:
-        before, after = Sample(500.0, 10.0, 1.0), Sample(500.0 + resident, 10.0 + cached, 11.0)
-        return Clients(2, 10.0, Tally([0.5, 1.5], [1.0, 2.0]), before, after, (700.0,), 0.3, (0.2,))
+def went(grown: Callable[[float], float], *, cached: float = 0.0, minutes: int = 5) -> Memory:
+    """A server's memory over time, which between two times of giving back is a little more than it needs."""
+    return Memory(
+        [
+            Sample(at, 500.0 + grown(at) + cached * at / 60 + 2.0 * (at % 30), cached * at / 60, at)
+            for at in range(0, 60 * minutes + 1, 5)
+        ]
+    )
 
-    assert grown(60, 50).to_json()["server_mb"]["flat"] is True
-    assert grown(60, 20).to_json()["server_mb"]["flat"] is False
-    assert grown(0, 0).to_json()["cores"] == {"server": 1.0, "clients": 0.3}
-    assert grown(0, 0).to_json()["first_token"] == {"median_s": 1.0, "p95_s": 1.5, "most_s": 1.5}
+
+def test_memory_that_grows_only_by_the_cameras_own_cache_is_flat() -> None:
+    flat = went(lambda _: 0.0, cached=12.0)
+    assert (flat.verdict, flat.growth_mb) == ("flat", pytest.approx(0.0))
+    assert flat.to_json()["of_it_the_cameras_cache_grew"] == pytest.approx(60.0)
+    assert went(lambda at: 6.0 * at / 60).verdict == "growing"  # 6 MB a minute: 30 in all, which is not much, yet
+
+
+def test_caches_that_are_full_are_told_from_memory_that_still_grows() -> None:
+    def filling(at: float) -> float:
+        return min(80.0, 80.0 * at / 120)  # full after two minutes
+
+    filled = went(filling)
+    assert filled.growth_mb == pytest.approx(80.0)
+    assert filled.growth_mb > FLAT_MB
+    assert filled.late_mb_per_min == pytest.approx(0.0, abs=0.1)
+    assert filled.verdict == "filled"
+    late = went(lambda at: max(0.0, 10.0 * (at - 150) / 60))  # the other way round: it begins to grow
+    assert (late.growth_mb < FLAT_MB, late.verdict) == (True, "growing")
+    assert went(lambda at: 0.9 * LEVEL_MB * at / 60).verdict == "flat"
+
+
+def test_a_minute_says_its_least_and_its_most() -> None:
+    minutes = went(lambda at: at / 60).to_json()["each_minute"]
+    assert len(minutes) == 6  # and the moment after the fifth
+    assert minutes[0] == {"least": 500.0, "most": pytest.approx(550.0 + 55 / 60), "cache": 0.0}
+
+
+def test_cores_are_shares_of_the_time() -> None:
+    memory = Memory([Sample(0.0, 500.0, 10.0, 1.0), Sample(10.0, 510.0, 10.0, 11.0)])
+    found = Clients(2, 10.0, Tally([0.5, 1.5], [1.0, 2.0]), memory, 0.3, (0.2,)).to_json()
+    assert found["cores"] == {"server": 1.0, "clients": 0.3}
+    assert found["first_token"] == {"median_s": 1.0, "p95_s": 1.5, "most_s": 1.5}
