@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from llama_vid.clients.mqtt.options import read_secret
 from llama_vid.errors import ConfigError
 from llama_vid.llm.remote_options import RemoteOptions
-from llama_vid.llm.vllm_options import is_private
+from llama_vid.llm.vllm_options import VllmOptions, is_private
 from llama_vid.settings_section import Seconds, Section
 from llama_vid.settings_vllm import VllmSettings
 
@@ -134,3 +134,7 @@ class LlmSettings(Section):
     def remote(self, folder: Path = Path()) -> RemoteOptions | None:
         """The options of the server that is to be asked; None where `engine` is not openai. Raises ConfigError."""
         return self.openai.options(folder) if self.engine == "openai" and self.openai is not None else None
+
+    def server(self, folder: Path = Path()) -> VllmOptions | None:
+        """The vLLM server that runs the language model; None where `engine` is not vllm. Raises ConfigError."""
+        return self.vllm.options(folder) if self.engine == "vllm" and self.vllm is not None else None
