@@ -123,7 +123,11 @@ def token_maker(name: str) -> str | None:
 
 
 def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader:
-    """Loads the bundle that the configuration names; its sessions write to the journal and begin with what is there."""
+    """Loads the bundle that the configuration names; its sessions write to the journal and begin with what is there.
+
+    Raises ConfigError for a vLLM server whose key or certificates cannot be read.
+    """
+    vllm = config.llm.server(config.file.parent if config.file is not None else Path())
 
     def load() -> LiveModel:
         from llama_vid.model import LLaMAVID  # imports torch: in the loader's thread, after the port is open
@@ -138,6 +142,7 @@ def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader
             recent_minutes=config.memory.recent_minutes,
             journal=journal,
             scorer=config.model.scorer,
+            vllm=vllm,
         )
 
     return load
