@@ -24,6 +24,8 @@ BENCHMARKS: Final[dict[str, str]] = {
     "alerts": "from the frame to the MQTT message, with eight cameras",
     "clients": "200 websocket clients that watch and ask",
     "glass": "from a publisher's glass to pictures, searches, answers and viewers",
+    "cluster": "the same cameras in one process and on Ray, a worker killed",
+    "capacity": "machines for so many cameras, from the cluster's figures",
     "captions": "a lecture's words: wrong ones, delays, cores",
 }
 

@@ -8,6 +8,7 @@ all.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -202,12 +203,13 @@ class DistantIntake:
 
     def __init__(self, encode: Callable[[Any], Awaitable[Any]], thread: ModelThread) -> None:
         self._encode, self._thread = encode, thread
+        self.frames, self.seconds = 0, 0.0  # taken in, and how long each waited for that, together
 
     async def add(self, recorder: SentRecorder, frames: Sequence[Frame]) -> None:
         """Remember frames of one camera, in time order. Raises what its memory or the pool raises."""
         from llama_vid.cluster_parts import DistantTower
 
-        tower = recorder.bundle.tower
+        tower, began = recorder.bundle.tower, time.perf_counter()
         assert isinstance(tower, DistantTower)
         glance: Glance = await self._thread.run(Priority.FRAMES, lambda: recorder.look(frames))
         features = None
@@ -224,3 +226,5 @@ class DistantIntake:
             recorder.take(glance, encoded)
 
         await self._thread.run(Priority.FRAMES, take)
+        self.frames += len(frames)
+        self.seconds += (time.perf_counter() - began) * len(frames)

@@ -143,6 +143,8 @@ class Worker:
             "from_tower": self._tower.got_bytes,
             "to_language_model": sum(keeper.feed.sent_bytes for keeper in self._keepers.values()),
             "frames_encoded": self._tower.frames,
+            "frames_taken": self._intake.frames,
+            "take_us": int(self._intake.seconds * 1e6),
         }
         cameras = {name: keeper.news for name, keeper in self._keepers.items()}
         cpu_s = used.ru_utime + used.ru_stime

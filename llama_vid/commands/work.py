@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from evaluation.systems_options import SystemsOptions
 
 BENCH_HELP: Final = (
-    "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, glass, captions, or all."
+    "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, glass, cluster, capacity, "
+    "captions, or all."
 )
 
 EVAL_HELP: Final = (
@@ -197,6 +198,9 @@ def bench(
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.1, metavar="M", help="clients: for how long.")
     ] = None,
+    cameras: Annotated[
+        int | None, typer.Option("--cameras", min=1, metavar="N", help="capacity: for how many.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a figure of the README, with the floor measured in the same run."""
@@ -204,7 +208,9 @@ def bench(
     from benchmarks.run import run_benchmarks
     from evaluation.report import print_table
 
-    for result in run_benchmarks(name, runs=runs, limit=limit, results=results, clients=clients, minutes=minutes):
+    for result in run_benchmarks(
+        name, runs=runs, limit=limit, results=results, clients=clients, minutes=minutes, cameras=cameras
+    ):
         if as_json:
             write_json(result.to_json())
         elif (printed := getattr(result, "print_rows", None)) is not None:
