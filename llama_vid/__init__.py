@@ -26,6 +26,7 @@ from llama_vid.errors import (
 if TYPE_CHECKING:
     from llama_vid.film import Film
     from llama_vid.llm.answer import Answer, AnswerPiece, Evidence, Moment, Span, Timing, TokenUse
+    from llama_vid.llm.placement import LoadOptions
     from llama_vid.model import LLaMAVID
     from llama_vid.session import Session
     from llama_vid.stream.frame import Frame
@@ -43,6 +44,7 @@ _LAZY: Final = {
     "Span": "llama_vid.llm.answer",
     "Timing": "llama_vid.llm.answer",
     "TokenUse": "llama_vid.llm.answer",
+    "LoadOptions": "llama_vid.llm.placement",
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Frame",
     "LLaMAVID",
     "LlamaVidError",
+    "LoadOptions",
     "Moment",
     "ProtocolError",
     "QuestionError",

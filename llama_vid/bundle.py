@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,9 +31,11 @@ from llama_vid.compact import expanded
 from llama_vid.errors import BundleError
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.calibration import Calibration
-from llama_vid.llm.language import SMOLLM2, LanguageModel, chosen_dtype
+from llama_vid.llm.language import FAMILY, SMOLLM2, LanguageModel, chosen_dtype
+from llama_vid.llm.placement import LoadOptions
 from llama_vid.memory.budget import MARK_TOKENS, Budget
-from llama_vid.needs import LanguageNeed, TowerNeed, free_bytes, language_bytes, refuse_if_too_large
+from llama_vid.memory_need import checked, gigabytes, header_bytes
+from llama_vid.needs import LanguageNeed, TowerNeed
 from llama_vid.tokenizer.compressor import Compressor, CompressorConfig
 from llama_vid.tokenizer.open_clip_tower import open_clip_tower
 from llama_vid.tokenizer.parts import Part, sha256_of
@@ -107,10 +109,27 @@ def find_bundle(name: str) -> Path:
     for place in (BUNDLES / name, Path(name)):
         if place.is_dir():
             if not (place / MANIFEST).is_file():
+                refuse_untrained(place)
                 raise BundleError(f"{place} is not a model bundle: it has no {MANIFEST}; see: llama-vid models list")
             return place
     known = ", ".join(sorted(path.name for path in BUNDLES.iterdir() if path.is_dir())) if BUNDLES.is_dir() else "none"
     raise BundleError(f"there is no model {name!r}; bundles here: {known}; or give a bundle's folder")
+
+
+def refuse_untrained(folder: Path) -> None:
+    """Raises BundleError for the folder of a bare language model: it needs a compressor that was trained for it."""
+    try:
+        told = json.loads((folder / "config.json").read_text("utf-8"))
+        known = told.get("model_type") in FAMILY and "bert_type" not in told
+    except (OSError, ValueError, AttributeError):
+        return
+    if known:
+        raise BundleError(
+            f"{folder} is a language model ({told['model_type']}, width {told.get('hidden_size')}) without a "
+            "compressor trained for it and for an image tower. Name it in a recipe (language: {folder: …}, tower: "
+            "{name: ViT-L-14, weights: …}), train with: llama-vid train RECIPE.yaml (a first one: vit-l-14_llama-2-7b; "
+            "docs/training.md), and give the bundle's folder that it writes"
+        )
 
 
 def load_bundle(
@@ -120,10 +139,12 @@ def load_bundle(
     dtype: str = "auto",
     vllm: VllmOptions | None = None,
     context_tokens: int | None = None,
+    options: LoadOptions | None = None,
 ) -> Bundle:
     """Load and check a bundle. Raises BundleError for anything missing, damaged or of another format.
 
-    With `vllm` that server runs the language model, with `context_tokens` at least.
+    With `vllm` that server runs the language model, with `context_tokens` at least. `options` say how the language
+    model is loaded; what it needs is logged first, and a longer context than memory holds is shortened.
     """
     folder = find_bundle(name)
     manifest = read_manifest(folder)
@@ -134,8 +155,9 @@ def load_bundle(
     compressor = load_compressor(folder)
     config = compressor.config
     if vllm is None:
-        source = _language_source(folder, manifest, device, dtype)
-        language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype)
+        wanted = replace(options or LoadOptions(), context=context_tokens)
+        source, wanted = _language_source(folder, manifest, device, dtype, wanted)
+        language = LanguageModel.load(source, lora=lora, device=device, dtype=dtype, options=wanted)
     else:
         from llama_vid.llm.vllm_language import VllmLanguage
 
@@ -219,18 +241,24 @@ def _tower(
     return tower
 
 
-def _language_source(folder: Path, manifest: Mapping[str, Any], device: str, dtype: str) -> Path | Part:
-    """Where the bundle's language model lies, if there is memory for it. Raises BundleError."""
+def _language_source(
+    folder: Path, manifest: Mapping[str, Any], device: str, dtype: str, options: LoadOptions
+) -> tuple[Path | Part, LoadOptions]:
+    """Where the bundle's language model lies, if there is memory for it, with the context that there is room for.
+
+    Raises BundleError.
+    """
     need = LanguageNeed.of(manifest)
     if need is None:
-        return SMOLLM2
-    path = need.find(folder)
+        return SMOLLM2, replace(options, context=None)  # its budget alone is lowered
+    path, tower = need.find(folder), TowerNeed.of(manifest)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    needed = language_bytes(path, chosen_dtype(dtype, where).itemsize)
-    free = torch.cuda.mem_get_info(where)[0] if where.type == "cuda" else free_bytes()
-    logger.info("The language model %s takes %.1f GB of memory", path.name, needed / 1e9)
-    refuse_if_too_large(f"the language model {path.name} of the bundle {folder.name}", needed, free)
-    return path
+    told, free = checked(
+        path.name, path, chosen_dtype(dtype, where), where, options,
+        tower=header_bytes(tower.find(folder)) if tower is not None else 0,
+    )  # fmt: skip
+    logger.warning("%s; %s", told.line(), "what is free is not known" if free is None else f"{gigabytes(free)} free")
+    return path, replace(options, context=told.context)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -30,6 +30,20 @@ def hub_id(name: str) -> str | None:
     return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
 
+def fetched_config(name: str) -> Path:
+    """The config.json of a hub id: of its copy, else fetched now, without the weights. Raises BundleError."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(hub_id(name) or name, "config.json"))
+    except (HfHubHTTPError, HFValidationError, OSError) as problem:
+        raise BundleError(
+            f"the config.json of {name} cannot be fetched ({type(problem).__name__}); fetch it on a machine that "
+            "reaches the hub, and give its folder"
+        ) from None
+
+
 def fetched(name: str) -> str:
     """The name, or for a hub id the folder of its copy, fetched now if it is not here.
 

@@ -30,6 +30,7 @@ from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import Answer
 from llama_vid.llm.captioner import captions
 from llama_vid.llm.guided import GuidedResponder
+from llama_vid.llm.placement import LoadOptions
 from llama_vid.llm.questions import sanitize
 from llama_vid.llm.responder import Responder
 from llama_vid.llm.rules.rule import Rule
@@ -112,6 +113,7 @@ class LLaMAVID:
         journal: Journal | None = None,
         scorer: str = "mini",
         vllm: VllmOptions | None = None,
+        options: LoadOptions | None = None,
     ) -> Self:
         """Load a bundle, `mini` or a folder, or a published LLaMA-VID checkpoint: its folder or hub id, or the alias
         `jia-lab/llama-vid-7b`; beside a checkpoint the image-text part of the bundle `scorer` scores pictures.
@@ -119,9 +121,11 @@ class LLaMAVID:
         `context_tokens` lowers the memory's context window; `zone` is the time zone of live cameras' times in answers
         (default: this machine's); the last `recent_minutes` are never consolidated. With a `journal` the cameras that
         are watched remember over restarts; it stays the caller's to close. With `vllm` that server runs the bundle's
-        language model, of which only the embedding table is loaded here. Raises BundleError for anything missing or
-        damaged, VllmError for a server that is there and serves something else.
+        language model, of which only the embedding table is loaded here. `options` are for big language models: smaller
+        weights, several devices (default: what the environment says, `LoadOptions.of_environment`). Raises BundleError
+        for anything missing or damaged, VllmError for a server that is there and serves something else.
         """
+        options = options or LoadOptions.of_environment()
         place = fetched(name)
         if vllm is not None and is_published(Path(place)):
             raise ConfigError(
@@ -136,9 +140,12 @@ class LLaMAVID:
                 dtype=dtype,
                 scorer=scorer,
                 context_tokens=context_tokens,
+                options=options,
             )
             if is_published(Path(place))
-            else load_bundle(place, device=device, dtype=dtype, vllm=vllm, context_tokens=context_tokens)
+            else load_bundle(
+                place, device=device, dtype=dtype, vllm=vllm, context_tokens=context_tokens, options=options
+            )
         )
         return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes, journal=journal)
 

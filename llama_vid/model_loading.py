@@ -130,9 +130,10 @@ def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader
     vllm = config.llm.server(config.file.parent if config.file is not None else Path())
 
     def load() -> LiveModel:
+        from llama_vid.llm.placement import LoadOptions
         from llama_vid.model import LLaMAVID  # imports torch: in the loader's thread, after the port is open
 
-        tokens = config.memory.context_tokens
+        tokens, told = config.memory.context_tokens, config.model
         return LLaMAVID.from_pretrained(
             config.model.name,
             device=config.model.device,
@@ -143,6 +144,7 @@ def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader
             journal=journal,
             scorer=config.model.scorer,
             vllm=vllm,
+            options=LoadOptions(told.quantize, told.device_map, told.max_memory, compiled=told.compile),
         )
 
     return load

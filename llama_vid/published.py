@@ -20,6 +20,7 @@ from torch import Tensor
 
 from llama_vid.bundle import Bundle, find_bundle, load_scoring
 from llama_vid.llm.language import chosen_dtype
+from llama_vid.llm.placement import LoadOptions
 from llama_vid.llm.preface import Preface
 from llama_vid.memory.budget import ANSWER_TOKENS, EVIDENCE_FRAMES, PAIR_TOKENS, PROMPT_TOKENS, Budget
 from llama_vid.published_config import CONFIG, PublishedConfig
@@ -91,20 +92,23 @@ def load_published(
     dtype: str = "auto",
     scorer: str = "mini",
     context_tokens: int | None = None,
+    options: LoadOptions | None = None,
 ) -> PublishedBundle:
     """Load a checkpoint's folder. Raises BundleError if it is no LLaMA-VID one, incomplete, or too large for here.
 
     Its licence and the memory that it needs are logged first. `scorer` names the bundle whose image-text part scores;
-    `context_tokens` lowers the context; `name` is what it is called (default: its folder's name).
+    `context_tokens` lowers the context; `name` is what it is called (default: its folder's name); `options` are for the
+    language model.
     """
     config = PublishedConfig.of(folder)
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     kind = chosen_dtype(dtype, where)
     logger.warning("%s: %s", folder.name, LICENCE)
     planned = plan(folder, config)
-    context = fitting_context(folder, config, planned, kind, where, context_tokens)
+    options = options or LoadOptions()
+    context = fitting_context(folder, config, planned, kind, where, context_tokens, options)
     scoring = load_scoring(find_bundle(scorer))
-    filling = Filling(folder, planned, where, kind)
+    filling = Filling(folder, planned, where, kind, options)
     vision, tokens, language = filling.vision(config), filling.tokens(config), filling.language(config, context)
     shape = vision.shape
     compressor = GuidedCompressor(tokens.eval().requires_grad_(False), patches=shape.positions, channels=shape.width)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from llama_vid import published_layout as layout
 from llama_vid.errors import BundleError
 from llama_vid.llm.language import LanguageModel
+from llama_vid.llm.loading import layer_by_layer
+from llama_vid.llm.placement import LoadOptions, Places, placed
 from llama_vid.llm.sentencepiece import llama_tokenizer
 from llama_vid.published_config import PublishedConfig
 from llama_vid.published_plan import Plan
@@ -27,8 +29,11 @@ HEAD_WIDTH, QFORMER_HEAD_WIDTH = 88, 64
 class Filling:
     """Where and in which type a checkpoint's weights are put."""
 
-    def __init__(self, folder: Path, plan: Plan, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, folder: Path, plan: Plan, device: torch.device, dtype: torch.dtype, options: LoadOptions | None = None
+    ) -> None:
         self._folder, self._plan, self._device, self._dtype = folder, plan, device, dtype
+        self._options = options or LoadOptions()
 
     def vision(self, config: PublishedConfig) -> EvaTower:
         """The image tower. Raises BundleError for weights of another shape."""
@@ -92,12 +97,24 @@ class Filling:
         llama = LlamaConfig(**told, tie_word_embeddings=False)
         with torch.device("meta"):
             module: Any = LlamaForCausalLM(llama)
-        self._fill(module, self._plan.language, self._plan.weights.tensors(self._plan.language))
-        module.model.rotary_emb = LlamaRotaryEmbedding(llama).to(self._device)
-        return LanguageModel(module, llama_tokenizer(self._folder))
+        places = placed(module, self._device, self._dtype, self._options)
+        self._fill(module, self._plan.language, self._plan.weights.tensors(self._plan.language), places)
+        module.model.rotary_emb = LlamaRotaryEmbedding(llama).to(places.home)
+        loaded = layer_by_layer(module, places, self._dtype, self._options.quantize)
+        return LanguageModel(module, llama_tokenizer(self._folder), loaded=loaded)
 
-    def _fill(self, module: nn.Module, named: Mapping[str, str], pieces: Iterator[tuple[str, Tensor]]) -> None:
-        """Put tensors in the place of a module's weights, one at a time. Raises BundleError for another shape."""
+    def _fill(
+        self,
+        module: nn.Module,
+        named: Mapping[str, str],
+        pieces: Iterator[tuple[str, Tensor]],
+        places: Places | None = None,
+    ) -> None:
+        """Put tensors in the place of a module's weights, one at a time. Raises BundleError for another shape.
+
+        With `places`, those of a language model: each on its device, or left as it lies until it is quantised.
+        """
+        waits = places is not None and self._options.quantize != "none"
         expected = dict(module.named_parameters())
         if odd := set(expected) ^ set(named.values()):
             raise BundleError(
@@ -111,7 +128,9 @@ class Filling:
                     f"{list(expected[name].shape)}; fetch the checkpoint again"
                 )
             parent, _, leaf = name.rpartition(".")
-            value = tensor.to(self._device, self._dtype, copy=True)
+            device = self._device if places is None else places.of(name)
+            stays = waits and ".layers." in name and tensor.dim() == 2
+            value = tensor if stays else tensor.to(device, self._dtype, copy=True)
             setattr(module.get_submodule(parent), leaf, nn.Parameter(value, requires_grad=False))
 
 

@@ -14,6 +14,9 @@ import torch
 from llama_vid import published_layout as layout
 from llama_vid.errors import BundleError
 from llama_vid.llm.pages import LEAST_CONTEXTS, PAGE_TOKENS
+from llama_vid.llm.placement import LoadOptions
+from llama_vid.llm.quantized import BYTES
+from llama_vid.memory_need import free_on
 from llama_vid.needs import OVERHEAD, free_bytes, place
 from llama_vid.published_config import PublishedConfig
 from llama_vid.published_weights import Weights, checkpoint_weights, readable
@@ -48,6 +51,12 @@ class Plan:
         if key.startswith(layout.VISION):
             return self.tower.shapes[key.removeprefix(layout.VISION) if self.own_tower else key]
         return self.weights.shapes[key]
+
+    @property
+    def quantisable(self) -> int:
+        """How many of them are in the matrices of the language model's layers."""
+        shapes = [self.shape(key) for key in self.language if ".layers." in key]
+        return sum(math.prod(shape) for shape in shapes if len(shape) == 2)
 
     @property
     def numbers(self) -> int:
@@ -115,6 +124,7 @@ def fitting_context(
     dtype: torch.dtype,
     device: torch.device,
     wanted: int | None,
+    options: LoadOptions | None = None,
 ) -> int:
     """The context for which there is memory beside the weights; the need is said before anything is loaded.
 
@@ -124,21 +134,25 @@ def fitting_context(
     groups = told.get("num_key_value_heads", told["num_attention_heads"])
     head = told["hidden_size"] // told["num_attention_heads"]
     a_token = 2 * told["num_hidden_layers"] * groups * head * dtype.itemsize
-    needed = int(plan.numbers * dtype.itemsize * OVERHEAD)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
+    options = options or LoadOptions()
+    small = plan.quantisable if options.quantize != "none" else 0
+    weights = (plan.numbers - small) * dtype.itemsize + small * BYTES.get(options.quantize, 0)
+    needed = int(weights * OVERHEAD)
+    free = free_on(device, options) if device.type == "cuda" else free_bytes()
     most = min(config.context, wanted or config.context)
     context = most
     if free is not None:
         room = int((free - needed) * CACHE_SHARE) // (LEAST_CONTEXTS * a_token) // PAGE_TOKENS * PAGE_TOKENS
         context = min(most, room)
     least = min(most, LEAST_CONTEXT)
-    gigabytes = f"{needed / 1e9:.1f} GB for its weights ({str(dtype).removeprefix('torch.')})"
+    kind = str(dtype).removeprefix("torch.") + ("" if not small else f", {options.quantize}")
+    gigabytes = f"{needed / 1e9:.1f} GB for its weights ({kind})"
     contexts = f"{LEAST_CONTEXTS * a_token * max(context, least) / 1e9:.1f} GB for what it reads"
     here = "memory that is free is not known" if free is None else f"{free / 1e9:.1f} GB are free on {device.type}"
     if context < least:
         raise BundleError(
             f"{folder.name} needs {gigabytes} and at least {contexts}; {here}. Take a machine with more memory, the 7B "
-            "checkpoint, or dtype bfloat16"
+            "checkpoint, dtype bfloat16, or model.quantize: int4"
         )
     logger.warning("%s needs %s and %s; %s", folder.name, gigabytes, contexts, here)
     if context < most:

@@ -96,13 +96,18 @@ class ServerSettings(Section):
 class ModelSettings(Section):
     """Which model answers, where and in which number format: a bundle, or a published LLaMA-VID checkpoint.
 
-    Beside a checkpoint the bundle `scorer` scores pictures against texts, for search, evidence and alerts.
+    Beside a checkpoint the bundle `scorer` scores pictures against texts, for search, evidence and alerts. `quantize`,
+    `device_map` and `max_memory` are for big language models, `compile` for GPUs (docs/models.md).
     """
 
     name: str = Field(default="mini", min_length=1)
     scorer: str = Field(default="mini", min_length=1)
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantize: Literal["none", "int8", "int4"] = "none"
+    device_map: Literal["auto", "balanced", "sequential"] | dict[str, int | str] | None = None
+    max_memory: dict[int | str, int | str] | None = None
+    compile: bool = False
 
 
 class MemorySettings(Section):

@@ -100,11 +100,26 @@ def load(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"the language model in {folder} cannot be loaded: {reason}; fetch it again") from error
     places = placed(module, home, dtype, options)
-    makers = {device: quantiser(options.quantize, device) for device in places.devices}
     small = options.quantize != "none"
     _fill(module, folder, places, dtype, waits=small)
     rotary = type(module.model.rotary_emb)
     module.model.rotary_emb = rotary(config).to(places.home)  # its buffers are computed, not stored
+    if small and lora and (odd := next((key for key in lora if not _belongs(key, len(module.model.layers))), None)):
+        raise BundleError(f"the LoRA changes {odd}, which the language model in {folder} does not have")
+    return layer_by_layer(module, places, dtype, options.quantize, lora, scale)
+
+
+def layer_by_layer(
+    module: Any,
+    places: Places,
+    dtype: torch.dtype,
+    quantize: str,
+    lora: Mapping[str, Tensor] | None = None,
+    scale: float = 1.0,
+) -> Loaded:
+    """A filled module whose layers are brought to their devices, changed and quantised one at a time, if at all."""
+    makers = {device: quantiser(quantize, device) for device in places.devices}
+    small = quantize != "none"
 
     def ready(index: int, layer: Any) -> None:
         if not small:
@@ -118,11 +133,9 @@ def load(
             merge_lora(module, changes, scale)
 
     def quantise(weight: Tensor) -> Any:
-        make = makers[weight.device] if weight.device in makers else quantiser(options.quantize, weight.device)
+        make = makers[weight.device] if weight.device in makers else quantiser(quantize, weight.device)
         return weight if make is None else make(weight)
 
-    if small and lora and (odd := next((key for key in lora if not _belongs(key, len(module.model.layers))), None)):
-        raise BundleError(f"the LoRA changes {odd}, which the language model in {folder} does not have")
     return Loaded(module, places, ready, quantise if small else None, small)
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import torch
 
@@ -23,6 +25,7 @@ from llama_vid.errors import BundleError
 
 #: Maps that accelerate makes.
 MADE: Final = ("auto", "balanced", "sequential")
+ENVIRONMENT: Final = ("QUANTIZE", "DEVICE_MAP", "MAX_MEMORY", "COMPILE")
 DeviceMap = str | Mapping[str, int | str]
 
 
@@ -39,6 +42,21 @@ class LoadOptions:
     max_memory: Mapping[int | str, int | str] | None = None
     context: int | None = None
     compiled: bool = False
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """What LLAMA_VID_MODEL_QUANTIZE, …_DEVICE_MAP, …_MAX_MEMORY and …_COMPILE say, as for `llama-vid serve`.
+
+        Raises BundleError for a map that is no JSON object.
+        """
+        told = {key: os.environ.get(f"LLAMA_VID_MODEL_{key}", "") for key in ENVIRONMENT}
+        where, most = (told[key] for key in ("DEVICE_MAP", "MAX_MEMORY"))
+        return cls(
+            quantize=told["QUANTIZE"] or "none",
+            device_map=_mapping("DEVICE_MAP", where) if where.startswith("{") else where or None,
+            max_memory=_mapping("MAX_MEMORY", most) if most else None,
+            compiled=told["COMPILE"].lower() in ("1", "true", "yes", "on"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,16 @@ class Places:
     def devices(self) -> tuple[torch.device, ...]:
         """Every device that something may lie on, home first."""
         return tuple(dict.fromkeys((self.home, *self.named.values())))
+
+
+def _mapping(name: str, text: str) -> dict[Any, int | str]:
+    try:
+        found = json.loads(text)
+        return {int(key) if key.isdigit() else key: value for key, value in found.items()}
+    except (ValueError, AttributeError):
+        raise BundleError(
+            f'LLAMA_VID_MODEL_{name} is no JSON object; write it as {{"0": "20GiB", "cpu": "60GiB"}}'
+        ) from None
 
 
 def placed(module: Any, home: torch.device, dtype: torch.dtype, options: LoadOptions) -> Places:

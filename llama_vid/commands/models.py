@@ -11,10 +11,13 @@ from typing import Annotated
 import typer
 
 from llama_vid.commands.inventory import PINS, Item, find_bundles, find_parts, folder_bundle, verify_bundle, verify_part
+from llama_vid.commands.need import need
 from llama_vid.commands.terminal import Json, busy, write_json
 from llama_vid.errors import BundleError
 
 app = typer.Typer(help="The model bundles: what is here, get what is missing, check the files.", no_args_is_help=True)
+
+app.command("need")(need)
 
 FETCHABLE = "mini"
 FETCH_LIMIT_S = 1800  # 300 MB over a slow line
