@@ -54,5 +54,5 @@ def _fitted(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
     """The middle of a picture, 16 to 9, in SIZE."""
     wide = min(frame.width, round(frame.height * SIZE[0] / SIZE[1]))
     left = (frame.width - wide) // 2
-    cut = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[:, left : left + wide])
+    cut = np.ascontiguousarray(frame.to_ndarray(format="rgb24")[:, left : left + wide], dtype=np.uint8)
     return av.VideoFrame.from_ndarray(cut, format="rgb24").reformat(*SIZE).to_ndarray()

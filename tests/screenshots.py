@@ -11,6 +11,7 @@ as long as the cameras go on being watched; one that does not come leaves the ot
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import sys
 import tempfile
@@ -188,7 +189,7 @@ def show_captions(browser: Browser, server: RunningServer) -> Page:
     page = open_camera(browser, server, "lecture")
     page.check('[name="kind"][value="said"]', force=True)
     page.wait_for_selector(".lanes .said", state="attached")
-    page.wait_for_selector("#scenes .said")
+    page.wait_for_selector("#scenes .kind-said")
     shown(page, "document.getElementById('subtitles').innerText.length > 60")
     without_note(page)
     return page
@@ -293,7 +294,7 @@ def show_phone(browser: Browser, server: RunningServer) -> Page:
 def show_dark(browser: Browser, server: RunningServer) -> Page:
     page = open_camera(browser, server, color_scheme="dark")
     look_at(page, sighting(server)["start"] + 2)
-    ask(page, "What did the cyclist wear?")
+    ask(page, "Was there a cyclist?")
     without_note(page)
     return page
 
@@ -373,10 +374,14 @@ def attempt(browser: Browser, name: str, make: Callable[[], None]) -> None:
         context.close()
 
 
+def picture(browser: Browser, server: RunningServer, name: str) -> None:
+    save(SHOTS[name](browser, server), name)
+
+
 def make_bare(browser: Browser, wanted: list[str]) -> None:
     for name, function in BARE.items():
         if name in wanted:
-            attempt(browser, name, lambda function=function: function(browser))
+            attempt(browser, name, functools.partial(function, browser))
 
 
 def make_live(browser: Browser, wanted: list[str], folder: Path) -> None:
@@ -387,13 +392,13 @@ def make_live(browser: Browser, wanted: list[str], folder: Path) -> None:
         make_bare(browser, wanted)  # while the model loads and the cameras are watched
         come_ready = "the model, which says why at /readyz"
         until(lambda: server.http.get("/readyz").status_code == 200 or server.failures, come_ready, PATIENCE_MS / 1000)
-        for name, function in SHOTS.items():
+        for name in SHOTS:
             if name not in wanted:
                 continue
             if name in ("captions", "lecture") and "lecture" not in settings:
                 print(f"no picture of {name}: there is no lecture here (LLAMA_VID_DATA)", file=sys.stderr)
                 continue
-            attempt(browser, name, lambda function=function, name=name: save(function(browser, server), name))
+            attempt(browser, name, functools.partial(picture, browser, server, name))
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ function axis(from, to, at, width) {
   const marks = [];
   for (let second = Math.ceil((from - shift) / step) * step + shift; second <= to; second += step) {
     const x = at(second);
-    if (x < 20 || x > width - 20) continue; // its word would be cut off
+    if (x < 26 || x > width - 26) continue; // its word would be cut off
     marks.push(draw("path", { class: "tick", d: `M${x.toFixed(1)} ${SAID.top + SAID.height + 6}v4` }));
     const word = draw("text", { class: "mark", x: x.toFixed(1), y: AXIS });
     word.textContent = mark(second, step);

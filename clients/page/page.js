@@ -97,7 +97,7 @@ function open() {
     document.body.dataset.link = now;
     byId("link").dataset.state = now;
     byId("link").title = text;
-    byId("link-words").textContent = now === "ready" ? `Connected · ${text}` : text;
+    byId("link-words").textContent = now === "ready" ? `Connected · ${text}` : now === "lost" ? "Not connected" : text; // the banner says why
     byId("lost").hidden = now !== "lost";
     byId("lost-words").textContent = text;
     if (now !== before && ["ready", "loading"].includes(now)) { readCameras(); past?.refresh(); }

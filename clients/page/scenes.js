@@ -48,7 +48,7 @@ export class Scenes {
     const seconds = kind === "scene" ? (start + end) / 2 : start;
     const link = make("a", { className: "scene", href: hrefOf(this.past.camera, seconds), data: { key: `${kind} ${start}`, start, end: end ?? "" }, title: end === null ? "" : `lasted ${lasting(end - start)}` },
       make("time", { textContent: clock(start, true) }),
-      make("span", { className: `scene-kind ${kind}` }, icon({ scene: "scene", alert: "bell", said: "said", chapter: "chapter" }[kind])),
+      make("span", { className: `scene-kind kind-${kind}` }, icon({ scene: "scene", alert: "bell", said: "said", chapter: "chapter" }[kind])),
       make("span", { className: withdrawn ? "withdrawn" : "", textContent: text }));
     if (kind === "scene") link.append(make("meter", { min: 0, max: 1, value: Math.sqrt(motion), title: `Motion ${Math.round(motion * 100)} %`, aria: { label: "Motion" } }));
     return make("li", {}, link);

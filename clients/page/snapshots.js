@@ -25,9 +25,17 @@ export class Snapshots {
     clearTimeout(this.timer);
   }
 
+  // There may be a picture now: the one that was not to be had is not waited for until the next beat.
+  nudge() {
+    if (!this.on || !this.idle || !this.wanted()) return;
+    clearTimeout(this.timer);
+    this.beat(this.on);
+  }
+
   async beat(mine) {
     const begun = performance.now();
-    if (!document.hidden && this.wanted()) await this.fetch();
+    this.idle = document.hidden || !this.wanted();
+    if (!this.idle) await this.fetch();
     if (this.on === mine) this.timer = setTimeout(() => this.beat(mine), Math.max(100, PERIOD_MS - (performance.now() - begun)));
   }
 

@@ -65,6 +65,7 @@ export class Stage {
   show() {
     const { camera, moment, shown, link } = this.state;
     if (camera === null) return;
+    this.snapshots?.nudge();
     if (shown?.state === "live" && link.state === "ready") this.player.start(camera);
     const past = moment !== null;
     const there = past ? this.frames.shown && !this.gone : this.moving || this.seen;

@@ -99,5 +99,5 @@ function meantBy(word, moments) {
 
 function used({ total_s, frames, video }) {
   const read = frames ? ` · ${frames.toLocaleString()} frames as ${video.toLocaleString()} tokens` : "";
-  return `${total_s.toFixed(1)} s${read}`;
+  return `${total_s < 0.05 ? "at once" : `${total_s.toFixed(1)} s`}${read}`;
 }

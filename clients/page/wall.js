@@ -70,6 +70,7 @@ export class Wall {
     parts.why.textContent = offline ? "Not live" : camera.state === "live" ? (tile.pictured ? "" : "Waiting for the first picture…") : camera.reason || "";
     parts.why.hidden = !parts.why.textContent;
     const open = this.open.get(name);
+    tile.snapshots.nudge();
     parts.alert.hidden = !open?.size;
     parts.alert.lastChild.textContent = open?.size ? [...open.values()].join(", ") : "";
   }

@@ -80,9 +80,10 @@ def open_page(
     return page
 
 
-def serious(page: Page) -> list[str]:
-    """What axe-core finds to be wrong, seriously or critically."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
+def serious(page: Page, rules: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds to be wrong, seriously or critically, by these rules or by all."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found: list[dict[str, Any]] = Axe().run(page, options=options).response["violations"]
     return [
         f"{rule['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
         for rule in found

@@ -234,7 +234,7 @@ def test_what_was_said_is_in_the_timeline(browser: Browser, complaints: Complain
         journal.camera("front").flush()
     with running_server(memory=tmp_path) as server:
         page = open_page(browser, server.url, complaints, "#/front")
-        page.wait_for_selector("#scenes .chapter")
+        page.wait_for_selector("#scenes .kind-chapter")
         assert page.locator(".lanes .said").count() == 1
         page.check('[name="kind"][value="said"]', force=True)
         rows = [row.split("\n")[-1] for row in page.locator("#scenes li").all_inner_texts()]
