@@ -197,11 +197,14 @@ class FrontCamera(DistantJournal):
 
     def note(self, record: Record) -> None:
         """Keep a record."""
-        (self._own if record.kind in self._kinds else super()).note(record)
+        if record.kind in self._kinds:
+            self._own.note(record)
+        else:
+            super().note(record)
 
     def records(self, kind: str, start: float, end: float) -> list[Record]:
         """The records of a kind that share time with [start, end]."""
-        return (self._own if kind in self._kinds else super()).records(kind, start, end)
+        return self._own.records(kind, start, end) if kind in self._kinds else super().records(kind, start, end)
 
     def events(self, start: float, end: float, limit: int = 1000) -> list[AlertEvent]:
         """The newest `limit` alert events that share time with [start, end]."""

@@ -155,7 +155,7 @@ class RayCluster:
             else:
                 serve.shutdown()
         if self._ours:
-            ray.shutdown()
+            ray.shutdown()  # type: ignore[no-untyped-call]
 
 
 def set_environment(*, here: bool) -> None:
@@ -176,7 +176,7 @@ def _ray(options: ClusterOptions) -> tuple[Any, Any]:
         ) from None
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "llama-vid"}
+    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "llama-vid"}
     if options.address is not None:
         try:
             ray.init(address=options.address, **quiet)

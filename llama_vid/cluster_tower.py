@@ -48,7 +48,7 @@ class TowerReplica:
         self._tower = parts.tower()
         self._one = asyncio.Lock()
 
-    async def encode(self, requests: list[Pixels]) -> list[Features]:
+    async def together(self, requests: list[Pixels]) -> list[Features]:
         """Features of several requests' pixels (B, 3, S, S) uint8, in one go."""
         async with self._one:
             found = await asyncio.to_thread(encoded_features, self._tower, np.concatenate(requests))
@@ -67,7 +67,7 @@ def tower_pool(parts: Parts, *, replicas: int = 1, threads: int = 1, gpus: float
     class Pool(TowerReplica):
         @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=GATHER_S)
         async def encode(self, requests: list[Pixels]) -> list[Features]:
-            return await super().encode(requests)
+            return await self.together(requests)
 
     deployed: Any = serve.deployment(
         name="tower",
