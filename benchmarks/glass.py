@@ -2,13 +2,15 @@
 
     llama-vid bench glass [--runs N] [--minutes M]      (or: python -m benchmarks.glass)
 
-`llama-vid serve` in a process of its own has one `webrtc:` camera. ffmpeg's WHIP muxer publishes to it (640×360, H.264,
-15 frames a second); its pictures turn from one sample film to another, N times or for M minutes, and carry the time at
-which they were painted. Measured from the painting of a change's first picture: until `latest.jpg` shows the new scene;
-until a search for it, over the seconds around the change, gives a moment after the change as the best; until the first
-word, and the end, of an answer that rests on frames after the change. A WHEP viewer reads the age of each picture that
-it sees. With `--minutes 10` this is also the long run of a publisher: how often the camera was lost, how many of its
-frames were watched. Floor in the same run: a picture through the publisher's encoder and a decoder, without a network.
+`llama-vid serve` in a process of its own has one `webrtc:` camera. ffmpeg's WHIP muxer publishes to it (640×360,
+H.264, 15 frames a second); its pictures turn from one sample film to another, N times or for M minutes, and carry the
+time at which they were painted. Measured from the painting of a change's first picture: until `latest.jpg` shows the
+new scene; until a search for it, over the seconds around the change, gives a moment after the change as the best;
+until the first word, and the end, of an answer that rests on frames after the change. A WHEP viewer reads the age of
+each picture that it sees. With `--minutes 10` this is also the long run of a publisher: how many frames were watched,
+how many seconds were missed, how often and why the camera was lost, the server's memory at the beginning and at the
+end; a publisher that stops is started again, and counted. Floor in the same run: a picture through the publisher's
+encoder and a decoder, without a network.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.asking import percentile
+from benchmarks.glass_camera import Keeping, Kept
 from benchmarks.glass_peers import RATE, SIZE, Publisher, Watcher, age_s, clock_ms, read_stamp, stamp
 from benchmarks.serving import START_S, running_server
 from benchmarks.wall import clip_images
@@ -47,6 +50,7 @@ QUESTION: Final = "What can be seen right now?"
 SHOWN_S: Final = 8.0  # each scene at least
 LONGEST_S: Final = 20.0  # what has not come by then has not come
 WARM_S: Final = 10.0
+MOST_STOPS: Final = 5  # of the publisher: with more of them it is no camera, and the run fails
 
 
 @dataclass(slots=True)
@@ -69,8 +73,8 @@ class Glass:
     tally: Tally
     viewer_s: tuple[float, ...]
     viewer_fps: float
-    frames: int
-    reconnects: int
+    kept: Kept
+    stops: tuple[str, ...]
     codec_s: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +89,8 @@ class Glass:
             "to_whole_answer": _shape(tally.answer_s),
             "missed": tally.missed,
             "to_viewer": _shape(self.viewer_s) | {"pictures": len(self.viewer_s), "fps": self.viewer_fps},
-            "publisher": {"frames_watched": self.frames, "reconnects": self.reconnects},
+            "publisher": self.kept.camera() | {"stops": len(self.stops), "stopped_by": "; ".join(self.stops) or None},
+            "server": self.kept.server(),
             "floor": {"encoder_and_decoder": _shape(self.codec_s)},
         }
 
@@ -108,15 +113,16 @@ def measure(runs: int | None = None, *, minutes: float | None = None) -> Glass:
         )
         log = Path(place, "server.log")
         try:
-            with running_server(settings, log) as (url, _):
-                return asyncio.run(run(url, runs, None if minutes is None else 60 * minutes, codec=_codec_alone()))
+            with running_server(settings, log) as (url, pid):
+                seconds = None if minutes is None else 60 * minutes
+                return asyncio.run(run(url, pid, runs, seconds, codec=_codec_alone()))
         except LlamaVidError as problem:
             last = (log.read_text().strip().splitlines() or ["nothing"])[-1]
             raise LlamaVidError(f"{problem} (the server said last: {last})") from None
 
 
-async def run(url: str, runs: int, seconds: float | None, *, codec: Sequence[float] = ()) -> Glass:
-    """Measure a server that has a `webrtc:` camera CAMERA, which nobody publishes to: `runs` changes, or `seconds`."""
+async def run(url: str, pid: int, runs: int, seconds: float | None, *, codec: Sequence[float] = ()) -> Glass:
+    """Measure a server, process `pid`, with a `webrtc:` camera CAMERA that nobody publishes to: `runs` or `seconds`."""
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
         await _until(lambda: _ready(http), "the server to be ready", START_S)
         async with Publisher(f"{url}/whip/{CAMERA}", [film for film, _ in SCENES]) as publisher:
@@ -124,19 +130,25 @@ async def run(url: str, runs: int, seconds: float | None, *, codec: Sequence[flo
             async with Watcher(http, CAMERA) as watcher:
                 await asyncio.sleep(min(WARM_S, SHOWN_S))  # the first seconds of both are their own
                 watcher.ages.clear()
-                before, began, tally, changes = await _camera(http), time.monotonic(), Tally(), 0
-                while changes < runs if seconds is None else time.monotonic() - began < seconds:
-                    changes += 1
-                    await _change(http, url, publisher, changes % len(SCENES), tally)
-                took = time.monotonic() - began
-                after, ages = await _camera(http), tuple(watcher.ages)
-    frames = after["frames"] - before["frames"]
-    return Glass(changes, took, tally, ages, len(ages) / took, frames, after["reconnects"], tuple(codec))
+                began, tally, changes, stops = time.monotonic(), Tally(), 0, list[str]()
+                async with Keeping(http, CAMERA, pid) as keeping:
+                    while changes < runs if seconds is None else time.monotonic() - began < seconds:
+                        try:
+                            at = await publisher.turn_to((changes + 1) % len(SCENES))
+                        except LlamaVidError as problem:
+                            stops.append(str(problem))
+                            if seconds is None or len(stops) > MOST_STOPS:
+                                raise
+                            await publisher.again()
+                            continue
+                        changes += 1
+                        await _change(http, url, at, changes % len(SCENES), tally)
+                took, ages = time.monotonic() - began, tuple(watcher.ages)
+    return Glass(changes, took, tally, ages, len(ages) / took, keeping.kept, tuple(stops), tuple(codec))
 
 
-async def _change(http: httpx.AsyncClient, url: str, publisher: Publisher, scene: int, tally: Tally) -> None:
+async def _change(http: httpx.AsyncClient, url: str, at: float, scene: int, tally: Tally) -> None:
     shown_until = time.monotonic() + SHOWN_S
-    at = await publisher.turn_to(scene)
     async with asyncio.TaskGroup() as group:
         group.create_task(_latest(http, at, tally), name="latest")
         group.create_task(_search(http, at, SCENES[scene][1], tally), name="search")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def publish(url: str, films: Sequence[str], folder: Path) -> None:
                 line = sys.stdin.readline()
                 if not line:
                     return
-                wanted = int(line)
+                wanted, shown = int(line), -1
                 continue
             image = scenes[wanted][sent // 2 % len(scenes[wanted])]
             at = time.time()
@@ -132,18 +133,27 @@ class Publisher:
             self._process.kill()
             await self._process.communicate()
 
+    async def again(self) -> None:
+        """Start it anew after it stopped. Raises LlamaVidError when it does not come."""
+        await self.__aexit__(None, None, None)
+        await self.__aenter__()
+
     async def turn_to(self, scene: int) -> float:
         """Show another scene; gives when its first picture was painted. Raises LlamaVidError when sending failed."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{scene}\n".encode())
+        with contextlib.suppress(ConnectionError):  # what it said is read below
+            self._process.stdin.write(f"{scene}\n".encode())
         return await self._shown(scene)
 
     async def _shown(self, scene: int) -> float:
         assert self._process is not None
         assert self._process.stdout is not None
-        async with asyncio.timeout(START_S):
-            words = (await self._process.stdout.readline()).split()
+        try:
+            async with asyncio.timeout(START_S):
+                words = (await self._process.stdout.readline()).split()
+        except TimeoutError:
+            raise LlamaVidError(f"the WHIP publisher hangs: no picture went out for {START_S:.0f} s") from None
         if len(words) != 2 or int(words[0]) != scene:
             said = (await self._process.communicate())[1].decode(errors="replace").strip().splitlines() or ["nothing"]
             raise LlamaVidError(f"the WHIP publisher stopped: {said[-1]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
@@ -95,7 +96,7 @@ def test_changes_are_followed_to_every_end(monkeypatch: pytest.MonkeyPatch) -> N
     cameras = {glass.CAMERA: {"url": "webrtc:", "fps": 5}}
     with running_server(cameras, load_model=RememberingModel, ready=False) as server:
         began = time.monotonic()
-        found = asyncio.run(glass.run(server.url, 2, None, codec=(0.01, 0.02)))
+        found = asyncio.run(glass.run(server.url, os.getpid(), 2, None, codec=(0.01, 0.02)))
         assert time.monotonic() - began > 3
     figures = found.to_json()
     assert figures["missed"] == {}
@@ -103,6 +104,8 @@ def test_changes_are_followed_to_every_end(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("to_latest_picture", "to_search", "to_first_word", "to_whole_answer", "to_viewer"):
         assert 0 <= figures[name]["p50_s"] <= figures[name]["p95_s"] <= figures[name]["most_s"] < 5, name
     assert figures["to_viewer"]["pictures"] >= 10
-    assert figures["publisher"]["reconnects"] == 0
+    assert figures["publisher"]["reconnects"] == figures["publisher"]["stops"] == 0
     assert figures["publisher"]["frames_watched"] >= 0
+    assert 2 <= figures["publisher"]["seconds"] <= figures["seconds"] + 1
+    assert figures["server"]["resident_end_mb"] > 10
     assert figures["floor"]["encoder_and_decoder"]["p50_s"] == pytest.approx(0.015)
