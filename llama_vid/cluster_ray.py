@@ -153,9 +153,9 @@ class RayCluster:
                     ray.kill(actor)
                 serve.delete(POOL)
             else:
-                serve.shutdown()
+                serve.shutdown()  # type: ignore[no-untyped-call]
         if self._ours:
-            ray.shutdown()  # type: ignore[no-untyped-call]
+            ray.shutdown()
 
 
 def set_environment(*, here: bool) -> None:
