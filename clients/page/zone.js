@@ -21,7 +21,7 @@ export class Zone {
     this.kind = "all"; // all, box, polygon
     this.corners = FIRST;
     this.looked = false; // the rule editor is what is shown in the panel
-    for (const choice of byId("where").querySelectorAll('[name="where"]')) choice.addEventListener("change", () => this.choose(choice.value));
+    for (const choice of byId("where").querySelectorAll('[name="where"]')) choice.addEventListener("change", () => { this.choose(choice.value); changed(); });
     for (const side of SIDES) byId(`zone-${side}`).addEventListener("input", () => this.typed());
     this.box.addEventListener("pointerdown", (event) => this.press(event));
     this.box.addEventListener("pointermove", (event) => this.drag(event));

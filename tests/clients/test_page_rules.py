@@ -71,6 +71,7 @@ def test_a_box_is_drawn_on_the_picture(front: Page, server: RunningServer) -> No
     editor(front)
     assert front.is_hidden("#zone")
     front.check('[name="where"][value="box"]', force=True)
+    assert "zone: [0.25, 0.25, 0.75, 0.75]" in front.inner_text("#yaml")
     front.wait_for_selector("text=Would have fired once in 20 s, in this zone.")
     assert corners(server) == BOX
     # The zone lies over the picture, which is 16 to 9, and not over the bars beside it.
