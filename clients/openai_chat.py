@@ -61,9 +61,14 @@ class Chat:
         self.model, self.created = model, int(time.time())
         self._asked = asked
         # Unbounded: what waits for a slow reader is one answer, some sentences.
-        self._pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        self._pieces = pieces = asyncio.Queue[str | None]()
+
+        def put(message: ServerMessage) -> None:  # which does not hold this chat, that holds it
+            if isinstance(message, TextDelta):
+                pieces.put_nowait(message.delta)
+
         followers = [(name, Follower(camera, asked.earlier)) for name, camera in cameras]
-        self._response = Response(self.id, followers, self._put)
+        self._response = Response(self.id, followers, put)
         self._revoked: Failure | None = None
 
     async def text(self) -> AsyncGenerator[str, None]:
@@ -117,10 +122,6 @@ class Chat:
         last = self._event([ChunkChoice(delta=Delta(), finish_reason="stop")], citations=cited)
         counted = self._event([], usage=usage) if with_usage else b""
         return last + counted + b"data: [DONE]\n\n"
-
-    def _put(self, message: ServerMessage) -> None:
-        if isinstance(message, TextDelta):
-            self._pieces.put_nowait(message.delta)
 
     def _event(self, choices: list[ChunkChoice], **more: Any) -> bytes:
         chunk = ChatChunk(id=self.id, created=self.created, model=self.model, choices=choices, **more)

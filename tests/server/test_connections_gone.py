@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import http.client
+import json
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from llama_vid.clients import Client
+from llama_vid.clients.openai_chat import Chat
 from llama_vid.clients.websocket import Connection as AskingClient
 from llama_vid.connections import Connection
 from llama_vid.listener import Socket
@@ -26,9 +28,9 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Any]]]:
-    """Every connection that is made, of all three kinds. Nothing is collected meanwhile but what nobody holds."""
+    """Every connection and chat that is made, of all kinds. Nothing is collected meanwhile but what nobody holds."""
     born: list[weakref.ref[Any]] = []
-    for kind in (Connection, Socket, AskingClient):
+    for kind in (Connection, Socket, AskingClient, Chat):
         begin = kind.__init__
 
         def begun(self: Any, *args: Any, _begin: Any = begin, **options: Any) -> None:
@@ -61,6 +63,19 @@ def test_http(server: RunningServer, made: list[weakref.ref[Any]], kept_alive: b
         line.close()
     assert len(made) == 5
     until(lambda: not left(made), "the connections to be gone")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_over_http(server: RunningServer, made: list[weakref.ref[Any]], stream: bool) -> None:
+    host, port = server.host.split(":")
+    body = {"model": "camera:front", "messages": [{"role": "user", "content": "count 20"}], "stream": stream}
+    for _ in range(3):
+        line = http.client.HTTPConnection(host, int(port), timeout=10)
+        line.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        assert b"18 " in line.getresponse().read()
+        line.close()
+    assert len(made) == 6
+    until(lambda: not left(made), "the connections and chats to be gone")
 
 
 @pytest.mark.parametrize("question", ["hello", "wait", "crash"])
