@@ -83,12 +83,9 @@ class VllmClient:
     """Requests to one server. For one event loop; use it with `async with`. Every method raises VllmError."""
 
     def __init__(self, options: VllmOptions) -> None:
+        """Raises ConfigError for certificates that cannot be read."""
         self.options = options
-        self._http: httpx.AsyncClient | None = None
         self._turns = asyncio.Semaphore(options.at_once)
-
-    async def __aenter__(self) -> VllmClient:
-        options = self.options
         headers = {} if options.key is None else {"Authorization": f"Bearer {options.key}"}
         self._http = httpx.AsyncClient(
             transport=PrivateTransport(options),
@@ -97,11 +94,12 @@ class VllmClient:
             follow_redirects=False,  # a redirect would take the pictures' tokens and the key somewhere else
             trust_env=False,  # so would a proxy of the environment
         )
+
+    async def __aenter__(self) -> VllmClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._http is not None:
-            await self._http.aclose()
+        await self._http.aclose()
 
     async def served(self) -> Served:
         """What the server serves now."""
@@ -215,7 +213,6 @@ class VllmClient:
     @contextlib.asynccontextmanager
     async def _answered(self, method: str, path: str, body: bytes | None = None) -> AsyncIterator[httpx.Response]:
         """The answer to a request, its body still to be read. Raises what fits for whatever went wrong."""
-        assert self._http is not None, "use the client with `async with`"
         where = self.options.base_url
         request = self._http.build_request(
             method, where + path, content=body, headers=None if body is None else {"Content-Type": "application/json"}

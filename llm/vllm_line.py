@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 import torch
 from torch import Tensor
 
+from llama_vid.errors import ConfigError
 from llama_vid.llm.vllm_client import Chunk, Sampling, Served, VllmClient
 from llama_vid.llm.vllm_errors import VllmError, VllmUnavailable
 from llama_vid.llm.vllm_options import VllmOptions
@@ -134,6 +135,11 @@ class VllmLine:
     def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         with self._lock:
             if self._loop is None:
+                try:
+                    self._client = VllmClient(self.options)
+                except ConfigError:
+                    work.close()
+                    raise
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._run, args=(self._loop,), name="vllm", daemon=True)
                 self._thread.start()
@@ -143,7 +149,8 @@ class VllmLine:
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         self._checking = asyncio.Lock()
-        self._client = client = VllmClient(self.options)
+        client = self._client
+        assert client is not None
         self._served = None
         try:
             loop.run_until_complete(client.__aenter__())
@@ -216,6 +223,9 @@ class VllmLine:
             await self._tried(once)
         except VllmError as problem:
             arriving.put(problem)
+        except asyncio.CancelledError:
+            arriving.put(VllmUnavailable("the answer was given up: the program ends, or nobody waits for it"))
+            raise
         else:
             arriving.put(None)
 

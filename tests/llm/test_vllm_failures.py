@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from llama_vid.errors import BundleError
+from llama_vid.errors import BundleError, ConfigError
 from llama_vid.llm.embedding_table import EmbeddingTable
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.session import VideoContext
@@ -297,3 +297,22 @@ def test_options_keep_the_key_to_themselves(attach: Attach) -> None:
     language = attach(key="very-secret-key")
     assert "very-secret" not in repr(language.line.options)
     assert replace(language.line.options, at_once=1).key == "very-secret-key"
+
+
+def test_the_end_of_the_program_ends_answers(attach: Attach, fake: FakeVllm) -> None:
+    language = attach()
+    language.line.served()
+    fake.slow.set()
+    pieces = VllmContext(language).generate(language.embed_text(QUESTION), max_tokens=12)
+    next(pieces)
+    wait_for(lambda: fake.under_way == 1)
+    language.close()
+    with pytest.raises(VllmUnavailable, match="given up"):
+        list(pieces)
+    wait_for(lambda: fake.aborted == 1)
+
+
+def test_bad_certificates_are_told_at_once(attach: Attach, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigError, match="holds no certificates"):
+        attach("https://127.0.0.1:1", ca=str(tmp_path / "ca.pem")).line.served()
