@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -325,8 +326,14 @@ def measure(runs: int | None = None, *, seconds: float = SECONDS) -> ClusterFigu
     return asyncio.run(_measure(seconds))
 
 
+def _say(what: str) -> None:
+    """What is being done now, on stderr: all of it takes minutes."""
+    print(f"cluster: {what}", file=sys.stderr, flush=True)
+
+
 async def _measure(seconds: float) -> ClusterFigures:
     film = sample_film()
+    _say(f"{CAMERAS} cameras in one process")
     with tempfile.TemporaryDirectory(prefix="llama-vid-cluster-") as place:
         with Journal(Path(place) / "alone", model=token_maker("mini")) as kept:
             one = LLaMAVID.from_pretrained("mini", zone=UTC, journal=kept)
@@ -335,6 +342,7 @@ async def _measure(seconds: float) -> ClusterFigures:
             one.close()
         del one
         folder = Path(place) / "cluster"
+        _say("starting the cluster")
         names = [f"camera-{at}" for at in range(CAMERAS)]
         told: list[AlertChange] = []
         async with _cluster(folder) as (model, journal, start_s):
@@ -347,6 +355,7 @@ async def _measure(seconds: float) -> ClusterFigures:
                 sessions: list[Any] = []
 
                 async def more(count: int) -> None:
+                    _say(f"{count} cameras on two workers")
                     for name in names[len(sessions) : count]:
                         watched = model.watch(str(film), name=name, rules=RULES, on_alert=alert)
                         sessions.append(await stack.enter_async_context(watched))
@@ -361,8 +370,10 @@ async def _measure(seconds: float) -> ClusterFigures:
                 many = await _load(model, sessions, seconds)
                 hit = next(s for s in sessions if s.name in model.supervisor.members[0].cameras)
                 before = await _answer(hit, BEFORE)
+                _say("killing a worker")
                 back = await _killed(model, sessions)
                 after = await _answer(hit, BEFORE)
+            _say("the same questions")
             there = await _shown(model, film)
         noted = _noted(folder, names)
     changes = [(change.type, change.event.id, change.at) for change in told]

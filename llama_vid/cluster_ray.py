@@ -94,7 +94,11 @@ class RayCluster:
             self._workers = [self._new() for _ in range(options.workers)]
             serve.start(proxy_location="Disabled")
             pool = tower_pool(
-                self._parts, replicas=options.towers, threads=options.tower_threads, gpus=options.tower_gpus
+                self._parts,
+                replicas=options.towers,
+                threads=options.tower_threads,
+                gpus=options.tower_gpus,
+                here=options.address is None,
             )
             self.pool = serve.run(pool, name=POOL, route_prefix=None)
             self._budget, self.model_name = ray.get(
@@ -187,4 +191,9 @@ def _ray(options: ClusterOptions) -> tuple[Any, Any]:
         num_cpus=max(8, (os.cpu_count() or 1) * 2), num_gpus=None, include_dashboard=False,
         object_store_memory=options.object_store_mb << 20, **quiet,
     )  # fmt: skip
+    if (where := ray.util.get_node_ip_address()) != "127.0.0.1":
+        ray.shutdown()
+        raise LlamaVidError(
+            f"Ray would listen on {where}, open to the network: it was imported before set_environment() was called"
+        )
     return ray, serve

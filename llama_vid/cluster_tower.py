@@ -43,7 +43,10 @@ def pool_handle() -> Any:
 class TowerReplica:
     """One replica. Its forwards run in a thread, so that requests are taken meanwhile."""
 
-    def __init__(self, parts: Parts, threads: int) -> None:
+    def __init__(self, parts: Parts, threads: int, here: bool) -> None:
+        """`here`: nobody beyond this machine is to reach it."""
+        if here:
+            keep_to_loopback()
         torch.set_num_threads(threads)
         self._tower = parts.tower()
         self._one = asyncio.Lock()
@@ -60,8 +63,24 @@ class TowerReplica:
         return answers
 
 
-def tower_pool(parts: Parts, *, replicas: int = 1, threads: int = 1, gpus: float = 0.0) -> Any:
-    """The pool as a Serve application, to be given to `serve.run`."""
+def keep_to_loopback() -> None:
+    """Have the Serve replica of this process take calls from this machine alone.
+
+    Serve 2.60 opens a port for calls between replicas on every interface, without asking who calls, and has no option
+    for it; a replica opens it after its own class was made. `tests/cluster` looks at the ports that are really open.
+    """
+    from ray.serve._private import replica
+
+    whole = replica.add_port_to_grpc_server
+
+    def on_loopback(server: Any, address: str) -> Any:
+        return whole(server, address.replace("[::]", "127.0.0.1"))
+
+    replica.add_port_to_grpc_server = on_loopback
+
+
+def tower_pool(parts: Parts, *, replicas: int = 1, threads: int = 1, gpus: float = 0.0, here: bool = True) -> Any:
+    """The pool as a Serve application, to be given to `serve.run`; `here`: on this machine alone."""
     from ray import serve
 
     class Pool(TowerReplica):
@@ -76,7 +95,7 @@ def tower_pool(parts: Parts, *, replicas: int = 1, threads: int = 1, gpus: float
         ray_actor_options={"num_cpus": threads, "num_gpus": gpus},
         graceful_shutdown_timeout_s=2,
     )(Pool)
-    return deployed.bind(parts, threads)
+    return deployed.bind(parts, threads, here)
 
 
 class TowerClient:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-cluster.txt")
-
 from llama_vid.cluster_ray import ClusterOptions, RayCluster, set_environment
 from tests.cluster.tiny import TinyParts, coloured, config_with
 from tests.conftest import write_video
@@ -27,7 +25,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> TinyParts:
 @pytest.fixture(scope="session")
 def ray_cluster(parts: TinyParts) -> Iterator[RayCluster]:
     """Pool, language model's host and two workers, running."""
-    set_environment(here=True)
+    set_environment(here=True)  # before anything imports Ray
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -r requirements-cluster.txt")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own, of what it imports

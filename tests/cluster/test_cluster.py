@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from llama_vid.cluster_model import ClusterModel, ClusterSession
+from llama_vid.cluster_ray import RayCluster
 from llama_vid.errors import EndOfStream, LlamaVidError
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.memory.alerts import AlertChange
@@ -24,6 +26,9 @@ from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 from tests.cluster.tiny import TinyParts
+
+if TYPE_CHECKING:  # they import Ray, which may not be installed
+    from llama_vid.cluster_model import ClusterModel, ClusterSession
 
 pytestmark = [pytest.mark.slow, pytest.mark.peer]
 
@@ -41,7 +46,9 @@ QUESTIONS = (
 async def until(there: Callable[[], Any], seconds: float = 20) -> None:
     """Wait for something that other processes bring about."""
     async with asyncio.timeout(seconds):
-        while not there():
+        while True:
+            if there():
+                return
             await asyncio.sleep(0.02)
 
 
@@ -173,7 +180,9 @@ async def test_the_language_model_s_host_is_told_again_what_it_forgot(model: Clu
                 return False
 
         async with asyncio.timeout(60):
-            while not await answers():
+            while True:
+                if await answers():
+                    break
                 await asyncio.sleep(0.1)
 
 
@@ -198,3 +207,43 @@ async def test_the_past_is_read_from_the_worker_and_from_the_folder(model: Clust
     left = journal.camera("past").entries(*bounds)
     assert left[0].start >= middle, "nobody has it now: the folder is read"
     assert journal.cameras() == ["past"]
+
+
+def descendants() -> set[int]:
+    """This process and all that it started."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+    ours = {os.getpid()}
+    while grown := {number for number, parent in parents.items() if parent in ours} - ours:
+        ours |= grown
+    return ours
+
+
+def listening() -> dict[str, str]:
+    """The sockets of this machine that listen, by inode: the address in hexadecimal."""
+    found = {}
+    for file in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(file).read_text().splitlines()[1:]:
+            parts = line.split()
+            if parts[3] == "0A":
+                found[parts[9]] = parts[1].split(":")[0]
+    return found
+
+
+def test_ray_listens_on_this_machine_alone(ray_cluster: RayCluster) -> None:
+    there = listening()
+    open_to_all = []
+    for number in descendants():
+        with contextlib.suppress(OSError):
+            for file in Path(f"/proc/{number}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    inode = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(file))
+                    address = there.get(inode[1]) if inode else None
+                    # 127.0.0.1, ::1 and ::ffff:127.0.0.1, each word in the machine's order
+                    if address and not address.endswith("0100007F") and not address.endswith("01000000"):
+                        name = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ")[:80].decode()
+                        open_to_all.append(f"{name} on {address}")
+    assert not open_to_all
