@@ -99,6 +99,8 @@ def load(kind: Kind, place: str, *, device: str = "auto", dtype: str = "auto") -
     import transformers
     from transformers import PreTrainedConfig
 
+    if Path(place).is_absolute() and not Path(place).is_dir():
+        raise BundleError(f"there is no folder {place}; give one, or a hub id: --weights {kind.name}=…")
     try:
         found = str(PreTrainedConfig.get_config_dict(place)[0].get("model_type", "no type"))
     except (OSError, ValueError) as problem:

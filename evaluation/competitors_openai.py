@@ -47,8 +47,10 @@ class Api:
 
     def __init__(self, model: str, kept: Path, options: ApiOptions, frames: int | None = None) -> None:
         """Raises ConfigError without a key, or where the key would travel unprotected."""
-        from openai import OpenAI
-
+        try:
+            from openai import OpenAI
+        except ModuleNotFoundError:
+            raise ConfigError('--system openai needs the package openai: pip install "llama-vid-live[eval]"') from None
         url = options.base_url or os.environ.get("OPENAI_BASE_URL", "")
         self._client = OpenAI(api_key=_key(options, url), base_url=url or None, timeout=TIMEOUT_S, max_retries=RETRIES)
         self._model, self._frames, self._path = model, frames or FRAMES, kept

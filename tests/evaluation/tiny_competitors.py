@@ -1,4 +1,4 @@
-"""LLaVA-NeXT-Video and VideoLLaMA 3 of transformers' own classes, with small random weights, saved as a checkpoint is."""
+"""LLaVA-NeXT-Video and VideoLLaMA 3 of transformers' own classes with small random weights, saved as a checkpoint."""
 
 from __future__ import annotations
 
