@@ -39,8 +39,7 @@ def what(find: Finder, inquiry: Inquiry, under_way: Callable[[], int], heard: Se
     z = find.scores(entries, asked.subject or asked.text)
     yield ""
     at_once = under_way()
-    # Candidates are compared by likelihoods, which a model that runs elsewhere does not give: it answers in its words.
-    if not model.remote and (sort := wanted(asked, candidates())) is not None:
+    if (sort := wanted(asked, candidates())) is not None:
         named = yield from naming.named(find, inquiry, sort, z, remembered=at_once > CROWD)
         if named:
             yield named

@@ -14,6 +14,7 @@ from llama_vid.llm.captioner import caption_prompt
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.layout import Segment, mark_text
+from llama_vid.llm.likelihood import Likelihood, likelihoods
 from llama_vid.llm.prompts import question_suffix, yes_no_ids
 from llama_vid.llm.proposals import Proposal, proposing
 from llama_vid.llm.session import embed_segments
@@ -118,6 +119,11 @@ class Finder:
         """As `margin`, in steps."""
         yield from ()
         return self.margin(pairs, question)
+
+    def likely(self, prompt: Tensor, texts: Sequence[str]) -> Generator[Pause | None, None, list[Likelihood]]:
+        """How likely each text is behind a prompt (n, D), as `likelihoods` says it, in steps."""
+        yield from ()
+        return likelihoods(self.language, prompt, texts)
 
     def plain(self, entry: MemoryEntry) -> str:
         """The entry's caption if it is remembered, else the plain sentence that its picture matches best: at once."""

@@ -20,9 +20,9 @@ from llama_vid.llm.candidates import bases, candidates
 from llama_vid.llm.evidence import READ, Finder
 from llama_vid.llm.inquiry import Inquiry
 from llama_vid.llm.layout import Segment, mark_text
-from llama_vid.llm.likelihood import likelihoods
 from llama_vid.llm.prompts import answer_target, question_suffix, shortened
 from llama_vid.llm.session import embed_segments
+from llama_vid.llm.steps import Pause
 from llama_vid.llm.wanted import Wanted
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
@@ -93,7 +93,7 @@ def named(
     work = parts(find, inquiry.question.text, wanted, entries, pairs, sentence=sentence)
     while not inquiry.cancel():
         try:
-            next(work)
+            step = next(work)
         except StopIteration as end:
             found: Parts = end.value
             worth = weights.worth(found)
@@ -101,7 +101,7 @@ def named(
             if float(found.seen[best]) < weights.least:
                 return ""
             return answered(found.candidates[best], sure=is_sure(worth))
-        yield ""
+        yield step if isinstance(step, Pause) else ""
     return ""
 
 
@@ -126,7 +126,7 @@ def parts(
     *,
     nearest: int = NEAREST,
     sentence: str = "",
-) -> Generator[None, None, Parts]:
+) -> Generator[Pause | None, None, Parts]:
     """What speaks for the candidates that fit the pictures of `entries` best, or that a `sentence` about them names;
     yields between steps. `pairs` are what the language model reads.
     """
@@ -143,10 +143,11 @@ def parts(
     targets = [answer_target(answered(text)) for text in texts]
     segments: list[Segment] = [mark_text(0.0), *pairs]
     prompt = torch.cat([embed_segments(model, segments), model.embed_text(suffix)])
-    seen = torch.tensor([found.mean for found in likelihoods(model, prompt, targets)])
-    yield
-    blind = torch.tensor([found.mean for found in likelihoods(model, model.embed_text(suffix.lstrip("\n")), targets)])
-    return Parts(texts, alone[kept], stated, seen, blind, said[kept])
+    seen = yield from find.likely(prompt, targets)
+    yield None
+    blind = yield from find.likely(model.embed_text(suffix.lstrip("\n")), targets)
+    tokens, without = (torch.tensor([found.mean for found in each]) for each in (seen, blind))
+    return Parts(texts, alone[kept], stated, tokens, without, said[kept])
 
 
 def _scored(find: Finder, texts: Sequence[str], images: Tensor) -> Generator[None, None, Tensor]:

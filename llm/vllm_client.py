@@ -14,7 +14,7 @@ import contextlib
 import io
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ from llama_vid.llm.vllm_transport import PrivateTransport
 
 #: Log-probabilities that a server gives for each token unless it was started with another --max-logprobs.
 TOP: Final = 20
+#: Prompts of one request: their embeddings travel side by side.
+AT_A_TIME: Final = 16
 #: The longest line of a stream and the longest answer to a plain request: a token with its ids is some 300 bytes.
 MAX_BYTES: Final = 1 << 20
 
@@ -167,6 +169,54 @@ class VllmClient:
                 for at, row in zip(again, rows, strict=True):
                     first[at] |= row
         return [row[yes] - row[no] for row in first]
+
+    async def likelihoods(
+        self,
+        prompt: Tensor,
+        texts: Sequence[Sequence[int]],
+        grown: Callable[[Sequence[int]], Tensor],
+        model: str,
+    ) -> list[tuple[float, bool]]:
+        """The log-probability of each text behind a prompt (n, D), and whether greedy decoding would write it.
+
+        vLLM scores no given tokens behind embeddings (`prompt_logprobs` and `echo` are refused), so each of a text's
+        tokens is asked for as the next one behind those before it; `grown` gives their embeddings.
+        """
+        wanted: dict[tuple[int, ...], set[int]] = {}
+        for ids in texts:
+            for at, token in enumerate(ids):
+                wanted.setdefault(tuple(ids[:at]), set()).add(token)
+        prompts = {begun: torch.cat([prompt, grown(begun).to(prompt)]) for begun in wanted}
+        rows: dict[tuple[int, ...], dict[int, float]] = {}
+        begun = list(wanted)
+        for first in range(0, len(begun), AT_A_TIME):
+            some = begun[first : first + AT_A_TIME]
+            rows.update(zip(some, await self._likely([prompts[each] for each in some], None, model), strict=True))
+        best = {each: max(row, key=lambda token: row[token]) for each, row in rows.items()}
+        lacking: dict[int, list[tuple[int, ...]]] = {}
+        for each, tokens in wanted.items():
+            for token in tokens - rows[each].keys():
+                lacking.setdefault(token, []).append(each)
+
+        async def alone(token: int, some: Sequence[tuple[int, ...]]) -> None:
+            found = await self._likely([prompts[each] for each in some], [token], model)
+            for each, row in zip(some, found, strict=True):
+                rows[each][token] = row[token]
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for token, some in lacking.items():
+                    for first in range(0, len(some), AT_A_TIME):
+                        group.create_task(alone(token, some[first : first + AT_A_TIME]), name=f"likelihood-{token}")
+        except ExceptionGroup as problems:
+            raise problems.exceptions[0] from None
+        return [
+            (
+                sum(rows[tuple(ids[:at])][token] for at, token in enumerate(ids)),
+                all(best[tuple(ids[:at])] == token for at, token in enumerate(ids)),
+            )
+            for ids in texts
+        ]
 
     async def likely(self, prompt: Tensor | Sequence[int], model: str) -> dict[int, float]:
         """The likeliest next tokens of one prompt, embeddings (n, D) or token ids, with their log-probabilities."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from llama_vid.llm.agreement import Rarity
 from llama_vid.llm.calibration import Calibration
 from llama_vid.llm.evidence import Finder
+from llama_vid.llm.likelihood import Likelihood, likelihoods
 from llama_vid.llm.prompts import yes_no_ids
 from llama_vid.llm.proposals import DRAWS, LONGEST, TEMPERATURE, TOP, Proposal, counted, text_of
 from llama_vid.llm.steps import Pause
@@ -79,6 +80,21 @@ class VllmFinder(Finder):
                     raise
                 logger.warning("%s; the language model here answers", problem)
         return self._local.margin(pairs, question)
+
+    def likely(self, prompt: Tensor, texts: Sequence[str]) -> Generator[Pause | None, None, list[Likelihood]]:
+        """As in `Finder`, while others have their turn."""
+        if self._local is None or self._remote.line.down is None:
+            ids = [self._remote.tokenize(text) for text in texts]
+            try:
+                found = yield from _coming(self._remote.line.likelihoods(prompt, ids, self._remote.embed))
+            except VllmError as problem:
+                if self._local is None:
+                    raise
+                logger.warning("%s; the language model here answers", problem)
+            else:
+                told = zip(found, ids, strict=True)
+                return [Likelihood(total, len(tokens), greedy) for (total, greedy), tokens in told]
+        return likelihoods(self._local.language, prompt, texts)
 
     def captioning(self, entry: MemoryEntry) -> Generator[Pause | None, None, str]:
         """As in `Finder`; the plain sentence that the picture matches, unremembered, while the server is away."""

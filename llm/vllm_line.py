@@ -113,6 +113,12 @@ class VllmLine:
         """How much likelier the token `yes` is than `no` after each of the prompts, in nats."""
         return self._submit(self._tried(lambda client, model: client.margin(prompts, yes, no, model)))
 
+    def likelihoods(
+        self, prompt: Tensor, texts: Sequence[Sequence[int]], grown: Callable[[Sequence[int]], Tensor]
+    ) -> Future[list[tuple[float, bool]]]:
+        """The log-probability of each text's tokens behind a prompt, and whether they are the greedy ones."""
+        return self._submit(self._tried(lambda client, model: client.likelihoods(prompt, texts, grown, model)))
+
     def result(self, work: Callable[[], Coroutine[Any, Any, T]], wait: float) -> T:
         """What some work of the loop gives, waited for at most so long. Raises VllmError."""
         future = self._submit(work())

@@ -12,11 +12,13 @@ from llama_vid.errors import LlamaVidError, QuestionError
 from llama_vid.llm.batching import Batch, Request
 from llama_vid.llm.cache import Snapshot
 from llama_vid.llm.language import LanguageModel
+from llama_vid.llm.likelihood import likelihoods
 from llama_vid.llm.prompts import yes_no_ids
 from llama_vid.llm.session import VideoContext
 from llama_vid.llm.steps import Pause
 from llama_vid.llm.vllm_client import Sampling
 from llama_vid.llm.vllm_context import VllmContext, stop_ids
+from llama_vid.llm.vllm_errors import VllmUnavailable
 from llama_vid.memory.consolidation import oldest_first
 from tests.llm.conftest import MakeEntries
 from tests.llm.vllm_fixtures import Attach, attach, fake
@@ -91,6 +93,20 @@ def test_margins(tiny: LanguageModel, attach: Attach, make_entries: MakeEntries,
         assert remote.line.margin(prompts, one, other).result(10) == pytest.approx(expected, abs=1e-3)
     asked = [body for body in fake.requests if body.get("allowed_token_ids")]
     assert any(len(body["allowed_token_ids"]) == 1 for body in asked)  # one was no likely token, and asked for alone
+
+
+def test_likelihoods(tiny: LanguageModel, attach: Attach, fake: FakeVllm) -> None:
+    remote, prompt = attach(), tiny.embed_text("[0 min]\nQuestion: What colour is it?\nAnswer:")
+    (greedy,) = remote.line.complete(prompt, Sampling(4)).result(10)
+    texts = [" red.", " rot", "", " red"]
+    ids = [tiny.tokenize(text) for text in texts] + [list(greedy)]
+    found = remote.line.likelihoods(prompt, ids, remote.embed).result(20)
+    expected = likelihoods(tiny, prompt, texts)
+    assert [total for total, _ in found[:4]] == pytest.approx([each.total for each in expected], abs=2e-3)
+    assert [is_greedy for _, is_greedy in found] == [False, False, True, False, True]
+    fake.trouble = ["500"]
+    with pytest.raises(VllmUnavailable):
+        remote.line.likelihoods(prompt, ids, remote.embed).result(20)
 
 
 def test_continuations(tiny: LanguageModel, attach: Attach) -> None:
