@@ -199,7 +199,7 @@ class ClusterSession:
     ) -> AsyncIterator[AnswerPiece]:
         """The answer in pieces; the last one carries the whole. Closing the iterator cancels. Raises QuestionError."""
         stream = self._model.reader.ask.options(num_returns="streaming")
-        pieces = stream.remote(self.name, question, conversation, list(earlier))
+        pieces = stream.remote(self.name, question, conversation, list(earlier), self._news.end)
         done = False
         try:
             async for piece in pieces:
@@ -216,12 +216,12 @@ class ClusterSession:
         self, text: str, start: float | None = None, end: float | None = None, limit: int = 10
     ) -> list[Moment]:
         """The moments in memory that match a text and share time with [start, end], best first."""
-        found: list[Moment] = await self._read("search", text, start, end, limit)
+        found: list[Moment] = await self._read("search", self._news.end, text, start, end, limit)
         return found
 
     async def timeline(self, start: float | None = None, end: float | None = None) -> list[Span]:
         """The captioned scenes that share time with [start, end]."""
-        found: list[Span] = await self._read("timeline", start, end)
+        found: list[Span] = await self._read("timeline", self._news.end, start, end)
         return found
 
     async def chapters(self, start: float | None = None, end: float | None = None) -> list[Chapter]:

@@ -6,6 +6,7 @@ dies, Ray starts it again, and the workers send it what they remember.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Sequence
@@ -35,6 +36,8 @@ from llama_vid.memory.budget import Budget
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.tokenizer.sentences import SentenceEncoder
 
+#: How long a question waits for what its camera's worker is known to remember already; it is on its way.
+CATCH_UP_S: Final = 2.0
 #: What `append` gives where the mirror must be told all.
 MISSED: Final = -1
 
@@ -72,6 +75,7 @@ class Reader:
         self._intake = Intake(bundle.tower, self._thread)
         self._mirrors: dict[str, _Mirror] = {}
         self._sentences: SentenceEncoder | None = None
+        self._told = asyncio.Condition()
 
     async def budget(self) -> Budget:
         """How much memory a camera may have here."""
@@ -101,6 +105,7 @@ class Reader:
         mirror.epoch, mirror.worker, mirror.unpacker = epoch, worker, Unpacker()
         await mirror.session.hold(mirror.unpacker.unpack(steps), restored)
         mirror.count = 0
+        await self._tell()
         return 0
 
     async def append(self, camera: str, epoch: int, at: int, steps: Steps) -> int:
@@ -110,6 +115,7 @@ class Reader:
             return MISSED
         await mirror.session.take_steps(mirror.unpacker.unpack(steps))
         mirror.count += len(steps.rows)
+        await self._tell()
         return mirror.count
 
     async def hear(self, camera: str, line: Line) -> None:
@@ -124,23 +130,25 @@ class Reader:
             await mirror.session.__aexit__(None, None, None)
 
     async def ask(
-        self, camera: str, question: str, conversation: str | None, earlier: Sequence[str]
+        self, camera: str, question: str, conversation: str | None, earlier: Sequence[str], seen: float
     ) -> AsyncIterator[AnswerPiece]:
-        """The answer in pieces, as a session's."""
-        session = self._session(camera)
+        """The answer in pieces, as a session's. It rests on what the worker had remembered up to `seen`, and later."""
+        session = await self._caught_up(camera, seen)
         async with contextlib.aclosing(
             session.ask(question, conversation=conversation, earlier=earlier)  # type: ignore[type-var]
         ) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def search(self, camera: str, text: str, start: float | None, end: float | None, limit: int) -> list[Moment]:
+    async def search(
+        self, camera: str, seen: float, text: str, start: float | None, end: float | None, limit: int
+    ) -> list[Moment]:
         """As a session's."""
-        return await self._session(camera).search(text, start, end, limit)
+        return await (await self._caught_up(camera, seen)).search(text, start, end, limit)
 
-    async def timeline(self, camera: str, start: float | None, end: float | None) -> list[Span]:
+    async def timeline(self, camera: str, seen: float, start: float | None, end: float | None) -> list[Span]:
         """As a session's."""
-        return await self._session(camera).timeline(start, end)
+        return await (await self._caught_up(camera, seen)).timeline(start, end)
 
     async def chapters(self, camera: str, start: float | None, end: float | None) -> list[Chapter]:
         """As a session's."""
@@ -185,6 +193,19 @@ class Reader:
         if mirror is None:
             raise LlamaVidError(f"the language model has not heard of camera {camera} yet; ask again in some seconds")
         return mirror.session
+
+    async def _caught_up(self, camera: str, seen: float) -> MirrorSession:
+        """The session, once its memory reaches up to `seen` or CATCH_UP_S are over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S), self._told:
+                await self._told.wait_for(
+                    lambda: camera in self._mirrors and self._mirrors[camera].session.mirror.end >= seen
+                )
+        return self._session(camera)
+
+    async def _tell(self) -> None:
+        async with self._told:
+            self._told.notify_all()
 
     async def _opened(self, camera: str, watch_for: str | None) -> MirrorSession:
         def ask(method: str, *arguments: Any) -> Any:
