@@ -191,7 +191,8 @@ def _ray(options: ClusterOptions) -> tuple[Any, Any]:
         num_cpus=max(8, (os.cpu_count() or 1) * 2), num_gpus=None, include_dashboard=False,
         object_store_memory=options.object_store_mb << 20, **quiet,
     )  # fmt: skip
-    if (where := ray.util.get_node_ip_address()) != "127.0.0.1":
+    where = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if where != "127.0.0.1":
         ray.shutdown()
         raise LlamaVidError(
             f"Ray would listen on {where}, open to the network: it was imported before set_environment() was called"

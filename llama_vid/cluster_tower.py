@@ -69,8 +69,9 @@ def keep_to_loopback() -> None:
     Serve 2.60 opens a port for calls between replicas on every interface, without asking who calls, and has no option
     for it; a replica opens it after its own class was made. `tests/cluster` looks at the ports that are really open.
     """
-    from ray.serve._private import replica
+    from importlib import import_module
 
+    replica: Any = import_module("ray.serve._private.replica")
     whole = replica.add_port_to_grpc_server
 
     def on_loopback(server: Any, address: str) -> Any:
