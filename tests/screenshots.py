@@ -201,6 +201,7 @@ def show_wall(browser: Browser, server: RunningServer) -> Page:
     page = open_at(browser, server)
     shown(page, f"document.querySelectorAll('a.tile img:not([hidden])').length >= {len(CAMERAS)}")
     ask(page, "Is there a bicycle?")
+    page.wait_for_selector('.tile[data-id="street"] .tile-alert:not([hidden])')
     without_note(page)
     return page
 
