@@ -1,12 +1,16 @@
-"""Answers that are computed, never generated: when, for how long, how often, in which order."""
+"""Answers that are computed, never generated: when, for how long, how often, in which order.
+
+They are said first; then what they rest on is captioned, which takes the language model up to a second for each moment.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from llama_vid.llm import movement
 from llama_vid.llm.evidence import Finder
@@ -27,9 +31,10 @@ _WATCHING: Final = re.compile(r"\b(?:have|did|do|are) you\b.*\b(?:watch|record|l
 def when(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     """The times at which the subject is seen, comes or goes."""
     asked = named(inquiry.question.subject)
-    found = yield from _found(find, inquiry, asked.thing)
+    found, z = _found(find, inquiry, asked.thing)
     if found:
         yield f"At {_times(inquiry, found, asked)}."
+        yield from find.ground(inquiry, found[:TOLD], z)
     elif (guess := _guess(find, inquiry, asked)) is not None:
         yield f"{_unclear(asked)} at {_times(inquiry, [guess], asked)}."
     else:
@@ -42,7 +47,8 @@ def how_long(find: Finder, inquiry: Inquiry) -> Iterator[str]:
         yield f"I have watched {duration(inquiry.seconds)}."
         return
     asked = named(inquiry.question.subject)
-    found = yield from _found(find, inquiry, asked.thing)
+    found, z = _found(find, inquiry, asked.thing)
+    seen = found[:TOLD]
     if not found and (guess := _guess(find, inquiry, asked)) is not None:
         found = [guess]
         yield f"{_unclear(asked)} about {duration(_length(inquiry, found))}"
@@ -54,16 +60,18 @@ def how_long(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     if len(found) > 1:
         yield f" in all, {len(found)} times"
     yield ": " + listed([inquiry.run(run) for run in sorted(found[:TOLD])]) + "."
+    yield from find.ground(inquiry, seen, z)
 
 
 def how_often(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     """How many times the subject comes into sight."""
-    found = yield from _found(find, inquiry, named(inquiry.question.subject).thing)
+    found, z = _found(find, inquiry, named(inquiry.question.subject).thing)
     if not found:
         yield f"Never: {_never(inquiry.question.subject)}"
         return
     starts = [inquiry.clock(inquiry.entries[first].start) for first, _ in sorted(found[:TOLD])]
     yield f"{often(len(found))}, at {listed(starts)}."
+    yield from find.ground(inquiry, found[:TOLD], z)
 
 
 def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
@@ -71,6 +79,7 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
     things = [thing for thing in (inquiry.question.subject, *inquiry.question.others) if thing]
     seen: list[tuple[float, str]] = []
     unclear: list[str] = []
+    shown: list[tuple[tuple[int, int], Tensor]] = []  # the best run of each, with its scores
     for thing in things:
         moves = asked_about(f"when does {thing}")
         if moves is not None and moves.about is not About.THING:
@@ -85,7 +94,7 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
             found = [guess]
             unclear.append(thing)
         if found:
-            yield from find.ground(inquiry, found[:1], z)
+            shown.append((found[0], z))
             seen.append((min(inquiry.entries[first].start for first, _ in found), thing))
     missing = [thing for thing in things if thing not in {name for _, name in seen}]
     seen.sort()
@@ -102,10 +111,12 @@ def order(find: Finder, inquiry: Inquiry) -> Iterator[str]:
         yield f" I have not clearly seen {listed(unclear)}."
     if missing:
         yield (" " if seen else "") + f"I have not seen {listed(missing)}."
+    for run, z in shown:
+        yield from find.ground(inquiry, [run], z)
 
 
-def _found(find: Finder, inquiry: Inquiry, subject: str) -> Generator[str, None, list[tuple[int, int]]]:
-    """The runs of entries that show the subject, best first, which become the evidence."""
+def _found(find: Finder, inquiry: Inquiry, subject: str) -> tuple[list[tuple[int, int]], Tensor]:
+    """The runs of entries that show the subject, best first, and the scores (N,) of all entries."""
     entries = inquiry.entries
     z = find.scores(entries, subject)
     found = find.events(entries, z, find.calibration.floor(float(z.max())))
@@ -114,8 +125,7 @@ def _found(find: Finder, inquiry: Inquiry, subject: str) -> Generator[str, None,
         weighed = find.weighed(entries, z, f"Is there {subject} in the video?")
         if find.calibration.probability(*weighed) >= 0.5:
             found = find.events(entries, z, weighed[0] - 0.75)
-    yield from find.ground(inquiry, found[:TOLD], z)
-    return found
+    return found, z
 
 
 def _guess(find: Finder, inquiry: Inquiry, asked: Named) -> tuple[int, int] | None:

@@ -86,15 +86,23 @@ class Finder:
         yield ""
 
 
-def answer(question: str, **things: torch.Tensor) -> str:
+class Captioning(Finder):
+    """Shows where the evidence is captioned, and which runs of entries are."""
+
+    def ground(self, inquiry: Inquiry, runs: Any, z: torch.Tensor) -> Iterator[str]:
+        yield f" {runs}"
+
+
+def answer(question: str, finder: type[Finder] = Finder, **things: torch.Tensor) -> str:
     entries = memory()
     sorted_ = sort_question(question, 0.0, entries[-1].end)
     watched: Any = SimpleNamespace(zone=None)
     inquiry = Inquiry(sorted_, watched, entries, lambda: False, now=entries[-1].end)
-    find: Any = Finder({name.replace("_", " "): z for name, z in things.items()})
+    find: Any = finder({name.replace("_", " "): z for name, z in things.items()})
     tell = {
         QuestionKind.WHEN: computed.when,
         QuestionKind.HOW_LONG: computed.how_long,
+        QuestionKind.HOW_MANY: computed.how_often,
         QuestionKind.ORDER: computed.order,
     }[sorted_.kind]
     return "".join(tell(find, inquiry))
@@ -125,3 +133,19 @@ def test_order_weighs_things_against_movement_and_cuts() -> None:
     )
     assert answer("Is the ball seen before the box?", **seen).startswith("No. First the box")
     assert answer("Is the ball seen before the cat?", **seen) == ("First the ball at 0:04. I have not seen the cat.")
+
+
+def test_what_is_computed_is_said_before_its_evidence_is_captioned() -> None:
+    ball = scores(4, 8, rise=3.0)
+    box = scores(0, 2, rise=3.0)
+
+    def told(question: str) -> str:
+        return answer(question, Captioning, the_ball=ball, the_box=box)
+
+    assert told("When is the ball in view?") == "At 0:04–0:09. [(4, 8)]"
+    assert told("How long is the ball in view?") == "About 5 seconds: 0:04–0:09. [(4, 8)]"
+    assert told("How often is the ball seen?") == "Once, at 0:04. [(4, 8)]"
+    order = told("What is seen first, the ball or the box?")
+    assert order == "First the box at 0:00, then the ball at 0:04. [(4, 8)] [(0, 2)]"
+    faint = answer("How long is the ball in view?", Captioning, the_ball=scores(4, 8))
+    assert faint.endswith("about 5 seconds: 0:04–0:09. []"), "a guess is no evidence"
