@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDtlsTransport, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 
 from llama_vid.errors import ProtocolError
@@ -59,6 +59,8 @@ async def answer_offer(peer: RTCPeerConnection, sdp: str) -> str:
         await peer.setRemoteDescription(RTCSessionDescription(sdp="\r\n".join(lines) + "\r\n", type="offer"))
         if "a=fingerprint:" not in sdp:
             raise ValueError("no a=fingerprint")
+        if "a=setup:passive" not in lines:
+            _let_call(peer)
         await peer.setLocalDescription(await peer.createAnswer())
     except OperationError as problem:
         raise ProtocolError(
@@ -73,6 +75,24 @@ async def answer_offer(peer: RTCPeerConnection, sdp: str) -> str:
     return str(peer.localDescription.sdp)
 
 
+def _let_call(peer: RTCPeerConnection) -> None:
+    """Let the peer open the DTLS handshake, where it offers either way.
+
+    GStreamer's certificates are of RSA, and as DTLS client aiortc knows none but elliptic ones of servers; a client may
+    come with any. And the call cannot come before the other side listens, to be repeated a second later.
+    """
+    for dtls in transports(peer):
+        dtls._set_role("server")
+
+
+def transports(peer: RTCPeerConnection) -> set[RTCDtlsTransport]:
+    """All DTLS transports of a connection; a wrong BUNDLE group leaves media without one."""
+    found = {transceiver.receiver.transport for transceiver in peer.getTransceivers()}
+    if peer.sctp is not None:
+        found.add(peer.sctp.transport)
+    return {dtls for dtls in found if dtls is not None}
+
+
 def _in_words(problem: Exception) -> str:
     return " ".join(str(problem).split())[:120] or type(problem).__name__
 
@@ -83,9 +103,6 @@ async def close_peer(peer: RTCPeerConnection) -> None:
         await peer.close()
     except AttributeError:
         # aiortc stops at the first media section that a wrong BUNDLE group left without a transport.
-        transports = {transceiver.receiver.transport for transceiver in peer.getTransceivers()}
-        if peer.sctp is not None:
-            transports.add(peer.sctp.transport)
-        for dtls in transports - {None}:
+        for dtls in transports(peer):
             await dtls.stop()
             await dtls.transport.stop()

@@ -15,6 +15,8 @@ from typing import Final
 
 from aiortc import RTCPeerConnection
 
+from llama_vid.stream.peers import transports
+
 #: How often to look, in seconds.
 LOOK: Final = 0.25
 #: How long a publisher may send what gives no picture, in seconds: with a packet lost for good, aiortc's jitter buffer
@@ -24,11 +26,8 @@ BLIND: Final = 40.0
 
 def ask_for_no_consent(peer: RTCPeerConnection) -> None:
     """Leave the consent check out of this connection; after its offer was answered, before it is connected."""
-    transports = {transceiver.receiver.transport for transceiver in peer.getTransceivers()}
-    if peer.sctp is not None:
-        transports.add(peer.sctp.transport)
-    for dtls in transports - {None}:
-        dtls.transport._connection.query_consent = _nothing
+    for dtls in transports(peer):
+        dtls.transport._connection.query_consent = _nothing  # type: ignore[method-assign]
 
 
 async def _nothing() -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from typing import Any
+
+from aiortc import RTCCertificate, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack, VideoStreamTrack
+from aiortc.rtcdtlstransport import generate_certificate
 from av import VideoFrame
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.peers.video import paint
 
@@ -28,9 +32,13 @@ class PaintedTrack(VideoStreamTrack):
 class Publisher:
     """One publisher's peer connection."""
 
-    def __init__(self, *, sound: bool = False) -> None:
+    def __init__(self, *, sound: bool = False, rsa_key: bool = False) -> None:
+        """`rsa_key`: with a certificate of the kind that GStreamer makes."""
         self.track = PaintedTrack()
         self.peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        if rsa_key:
+            key: Any = rsa.generate_private_key(65537, 2048)
+            self.peer.__dict__["_RTCPeerConnection__certificates"] = [RTCCertificate(key, generate_certificate(key))]
         if sound:
             self.peer.addTrack(AudioStreamTrack())
         self.peer.addTrack(self.track)
@@ -47,7 +55,8 @@ class Publisher:
     def answer_no_questions(self) -> None:
         """From now on leave ICE's checks unanswered, as ffmpeg's WHIP muxer does once it is connected."""
         for transceiver in self.peer.getTransceivers():
-            transceiver.sender.transport.transport._connection.request_received = lambda *_request: None
+            ice = transceiver.sender.transport.transport._connection
+            ice.request_received = lambda *_request: None  # type: ignore[method-assign]
 
     async def close(self) -> None:
         await self.peer.close()

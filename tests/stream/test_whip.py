@@ -58,6 +58,26 @@ async def test_a_publisher_is_a_camera(publisher: Publisher) -> None:
         await camera.recv()
 
 
+async def test_a_publisher_with_an_rsa_certificate_is_a_camera() -> None:
+    """GStreamer's have one, and are refused by aiortc where they are the DTLS server."""
+    publisher = Publisher(rsa_key=True)
+    async with WhipIngest("front") as camera, asyncio.timeout(20):
+        answer = await camera.offer(await publisher.offer())
+        assert "a=setup:passive" in answer.sdp
+        await publisher.accept(answer.sdp)
+        await camera.recv()
+        await publisher.close()
+
+
+async def test_a_publisher_that_wants_to_be_called_is_called(publisher: Publisher) -> None:
+    async with WhipIngest("front") as camera, asyncio.timeout(20):
+        offer = (await publisher.offer()).replace("a=setup:actpass", "a=setup:passive")
+        answer = await camera.offer(offer)
+        assert "a=setup:active" in answer.sdp
+        await publisher.accept(answer.sdp)
+        await camera.recv()
+
+
 async def test_nobody_takes_frames_and_nothing_piles_up(publisher: Publisher) -> None:
     async with WhipIngest("front", fps=10) as camera, asyncio.timeout(30):
         answer = await camera.offer(await publisher.offer())
@@ -145,7 +165,7 @@ async def test_time_in_which_the_program_itself_stood_still_is_no_silence(
 ) -> None:
     watched, now = Presence(publisher.peer, silence=1.0, patience=1.0), time.monotonic()
     for look in range(2):
-        monkeypatch.setattr(presence.time, "monotonic", lambda look=look: now + 100 * (look + 1))
+        monkeypatch.setattr(time, "monotonic", lambda look=look: now + 100 * (look + 1))
         assert watched.missing(live=True) == ""
     monkeypatch.undo()
 
