@@ -81,7 +81,8 @@ def went(grown: Callable[[float], float], *, cached: float = 0.0, minutes: int =
 
 def test_memory_that_grows_only_by_the_cameras_own_cache_is_flat() -> None:
     flat = went(lambda _: 0.0, cached=12.0)
-    assert (flat.verdict, flat.growth_mb) == ("flat", pytest.approx(0.0))
+    assert flat.verdict == "flat"
+    assert flat.growth_mb == pytest.approx(0.0)
     assert flat.to_json()["of_it_the_cameras_cache_grew"] == pytest.approx(60.0)
     assert went(lambda at: 6.0 * at / 60).verdict == "growing"  # 6 MB a minute: 30 in all, which is not much, yet
 

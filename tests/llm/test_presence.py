@@ -93,12 +93,15 @@ class Captioning(Finder):
         yield f" {runs}"
 
 
-def answer(question: str, finder: type[Finder] = Finder, **things: torch.Tensor) -> str:
+def answer(question: str, **things: torch.Tensor) -> str:
+    return answered(Finder({name.replace("_", " "): z for name, z in things.items()}), question)
+
+
+def answered(find: Any, question: str) -> str:
     entries = memory()
     sorted_ = sort_question(question, 0.0, entries[-1].end)
     watched: Any = SimpleNamespace(zone=None)
     inquiry = Inquiry(sorted_, watched, entries, lambda: False, now=entries[-1].end)
-    find: Any = finder({name.replace("_", " "): z for name, z in things.items()})
     tell = {
         QuestionKind.WHEN: computed.when,
         QuestionKind.HOW_LONG: computed.how_long,
@@ -136,16 +139,15 @@ def test_order_weighs_things_against_movement_and_cuts() -> None:
 
 
 def test_what_is_computed_is_said_before_its_evidence_is_captioned() -> None:
-    ball = scores(4, 8, rise=3.0)
-    box = scores(0, 2, rise=3.0)
+    clear = Captioning({"the ball": scores(4, 8, rise=3.0), "the box": scores(0, 2, rise=3.0)})
 
     def told(question: str) -> str:
-        return answer(question, Captioning, the_ball=ball, the_box=box)
+        return answered(clear, question)
 
     assert told("When is the ball in view?") == "At 0:04–0:09. [(4, 8)]"
     assert told("How long is the ball in view?") == "About 5 seconds: 0:04–0:09. [(4, 8)]"
     assert told("How often is the ball seen?") == "Once, at 0:04. [(4, 8)]"
     order = told("What is seen first, the ball or the box?")
     assert order == "First the box at 0:00, then the ball at 0:04. [(4, 8)] [(0, 2)]"
-    faint = answer("How long is the ball in view?", Captioning, the_ball=scores(4, 8))
+    faint = answered(Captioning({"the ball": scores(4, 8)}), "How long is the ball in view?")
     assert faint.endswith("about 5 seconds: 0:04–0:09. []"), "a guess is no evidence"
