@@ -250,7 +250,7 @@ class CameraDesk:
             source, name=camera.name, fps=settings.fps, watch_for=settings.watch_for, rules=rules,
             on_alert=self.alerts.take, captions=settings.captions,
             on_caption=lambda event: self.captions.take(camera.name, event), masks=polygons(settings.privacy_masks),
-            view=camera.view,
+            view=camera.view, decoder=settings.decoder,
         )  # fmt: skip
         async with opened as session:
 

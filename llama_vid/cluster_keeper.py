@@ -204,7 +204,9 @@ class Keeper:
     def _opened_source(self, order: Order) -> Source:
         self.pushed = PushedSource(order.name) if order.url is None else None
         queue = AudioQueue() if order.captions and order.url is not None else None
-        opened: Source = self.pushed or open_source(order.url or "", fps=order.fps, live=True, audio=queue)
+        opened: Source = self.pushed or open_source(
+            order.url or "", fps=order.fps, live=True, audio=queue, decoder=order.decoder
+        )
         if queue is not None:
             wanted = order.captions
             load = partial(self._load_hearing, wanted.model, wanted.language or "", wanted.threads)

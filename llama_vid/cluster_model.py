@@ -22,7 +22,7 @@ from llama_vid.cluster_calls import UnreachableError, call, journal_call, told
 from llama_vid.cluster_journal import Call, FrontJournal
 from llama_vid.cluster_supervisor import Launcher, Supervisor
 from llama_vid.cluster_wire import CameraNews, Order
-from llama_vid.errors import EndOfStream, LlamaVidError, SourceError
+from llama_vid.errors import EndOfStream, LlamaVidError, ProtocolError, SourceError
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Moment, Span, TokenUse
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.speech.words import CaptionEvent, Line
@@ -30,6 +30,7 @@ from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings import Config
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.view import View
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class ClusterModel:
         on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
         masks: Sequence[Corners] = (),
         view: View | None = None,
+        decoder: Decoder = "auto",
     ) -> ClusterSession:
         """A camera, watched by one of the workers. A source that is no address (a WHIP publisher) stays in this
         process, and its frames are pushed to the worker; its sound is not recognised.
@@ -118,7 +120,7 @@ class ClusterModel:
             name, source if isinstance(source, str) else None, 0, folder, fps, watch_for, tuple(rules),
             False, captions, tuple(masks), ZoneInfo(config.timezone) if config.timezone else None,
             config.memory.retention_days, config.memory.retention_gb / max(1, len(config.cameras)),
-            self._cluster.tokens,
+            decoder, self._cluster.tokens,
         )  # fmt: skip
         return ClusterSession(self, Watched(source, order, on_alert, on_caption))
 
@@ -207,7 +209,7 @@ class ClusterSession:
             done = True
         except RayError as problem:
             done = True
-            raise told(problem, LANGUAGE) from None
+            raise _as_answer(told(problem, LANGUAGE)) from None
         finally:
             if not done:
                 ray.cancel(pieces)
@@ -367,3 +369,10 @@ class ClusterSession:
         if actor is None:
             raise UnreachableError(f"camera {self.name} is being taken over by another worker; try again in a second")
         return await call(actor, method, self.name, *arguments, whom=f"{self.name}'s worker", timeout=ASK_S)
+
+
+def _as_answer(problem: BaseException) -> BaseException:
+    """What a client hears of a part that is gone for now: that it may ask again soon."""
+    if isinstance(problem, UnreachableError):
+        return ProtocolError(f"{str(problem)[:1].upper()}{str(problem)[1:]}.", code="not_ready")
+    return problem

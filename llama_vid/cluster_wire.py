@@ -22,6 +22,7 @@ from llama_vid.llm.speech.words import CaptionEvent, Line
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.settings_captions import OFF, CaptionSettings
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.masking import Corners
 from llama_vid.stream.source import SourceStats
 from llama_vid.tokenizer.pair import TokenPair
@@ -50,6 +51,7 @@ class Order:
     zone: tzinfo | None = None
     retention_days: float = 7.0
     retention_gb: float = 20.0
+    decoder: Decoder = "auto"
     tokens: str | None = None  # what makes the tokens of its memory (`model_loading.token_maker`)
 
 

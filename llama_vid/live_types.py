@@ -12,6 +12,7 @@ from llama_vid.llm.speech.words import CaptionEvent, Line
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.view import View
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class LiveModel(Protocol):
         on_caption: Callable[[CaptionEvent], None] = ...,
         masks: Sequence[Corners] = (),
         view: View | None = None,
+        decoder: Decoder = "auto",
     ) -> AbstractAsyncContextManager[LiveSession]:
         """Watches a url or a source (an Ingest, say) for as long as the context lasts; alerts go to `on_alert`,
         captions to `on_caption`. What lies under the `masks` is never seen; `view` is what WHEP viewers are shown.

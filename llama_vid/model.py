@@ -43,12 +43,14 @@ from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.published import PublishedBundle, load_published
 from llama_vid.published_config import is_published
 from llama_vid.recorder import BATCH, Recorder
+from llama_vid.remote_answers import RemoteAnswers
 from llama_vid.rule_trial import Trial, trying
 from llama_vid.session import Session
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.file import FileSource
 from llama_vid.stream.frame import Frame
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.masking import Corners, MaskedSource
 from llama_vid.stream.opening import open_source
 from llama_vid.stream.source import Source
@@ -80,8 +82,10 @@ class LLaMAVID:
         zone: tzinfo | None = None,
         recent_minutes: float = 10.0,
         journal: Journal | None = None,
+        remote: RemoteAnswers | None = None,
     ) -> None:
         self.bundle = bundle
+        self.remote = remote
         self._zone = zone or datetime.now().astimezone().tzinfo or UTC
         self._recent_minutes = recent_minutes
         self._context_tokens = context_tokens
@@ -114,6 +118,7 @@ class LLaMAVID:
         scorer: str = "mini",
         vllm: VllmOptions | None = None,
         options: LoadOptions | None = None,
+        remote: RemoteAnswers | None = None,
     ) -> Self:
         """Load a bundle, `mini` or a folder, or a published LLaMA-VID checkpoint: its folder or hub id, or the alias
         `jia-lab/llama-vid-7b`; beside a checkpoint the image-text part of the bundle `scorer` scores pictures.
@@ -122,8 +127,9 @@ class LLaMAVID:
         (default: this machine's); the last `recent_minutes` are never consolidated. With a `journal` the cameras that
         are watched remember over restarts; it stays the caller's to close. With `vllm` that server runs the bundle's
         language model, of which only the embedding table is loaded here. `options` are for big language models: smaller
-        weights, several devices (default: what the environment says, `LoadOptions.of_environment`). Raises BundleError
-        for anything missing or damaged, VllmError for a server that is there and serves something else.
+        weights, several devices (default: what the environment says, `LoadOptions.of_environment`). A `remote` model
+        puts into words what memory finds. Raises BundleError for anything missing or damaged, VllmError for a server
+        that is there and serves something else.
         """
         options = options or LoadOptions.of_environment()
         place = fetched(name)
@@ -147,7 +153,14 @@ class LLaMAVID:
                 place, device=device, dtype=dtype, vllm=vllm, context_tokens=context_tokens, options=options
             )
         )
-        return cls(bundle, context_tokens=context_tokens, zone=zone, recent_minutes=recent_minutes, journal=journal)
+        return cls(
+            bundle,
+            context_tokens=context_tokens,
+            zone=zone,
+            recent_minutes=recent_minutes,
+            journal=journal,
+            remote=remote,
+        )
 
     @property
     def name(self) -> str:
@@ -243,7 +256,7 @@ class LLaMAVID:
         ingest_s = round(time.perf_counter() - began, 4)
         return Film(
             recorder, self.responder, path=path, ingest_s=ingest_s, warnings=[], archive=archive,
-            speech=speech, encode=self._encode,
+            speech=speech, encode=self._encode, remote=self.remote,
         )  # fmt: skip
 
     def ask(self, path: str | PathLike[str], question: str) -> Answer:
@@ -263,19 +276,24 @@ class LLaMAVID:
         on_caption: CaptionSink = lambda _event: None,
         masks: Sequence[Corners] = (),
         view: View | None = None,
+        decoder: Decoder = "auto",
     ) -> Session:
         """A live camera, by address or as a source; use it with `async with`.
 
         `watch_for` is a standing instruction for the compressor. What the alert `rules` find goes to `on_alert`, in the
         event loop's thread, at once; so does what is said to `on_caption`, where `captions` are wanted and the
         source is an address or a WHIP ingest. What lies under the `masks` is black before anything sees it. `view` is
-        what WHEP viewers are shown of an address.
+        what WHEP viewers are shown of an address, `decoder` what decodes it (`stream/hardware.py`).
         """
         queue = AudioQueue() if captions and isinstance(source, str | WhipIngest) else None
         if queue is not None and isinstance(source, WhipIngest):
             source.hear(queue)
         shown = None if masks else view
-        opened = open_source(source, fps=fps, live=True, audio=queue, view=shown) if isinstance(source, str) else source
+        opened = (
+            open_source(source, fps=fps, live=True, audio=queue, view=shown, decoder=decoder)
+            if isinstance(source, str)
+            else source
+        )
         if masks:
             opened = MaskedSource(opened, masks, view)
 
@@ -296,7 +314,7 @@ class LLaMAVID:
         return Session(
             opened, recorder, self.responder, thread, intake, leisure,
             name=name, zone=self._zone, watcher=watcher, on_alert=on_alert, listen=listen if queue else None,
-            encode=self._encode,
+            encode=self._encode, remote=self.remote,
         )  # fmt: skip
 
     async def count_tokens(self, texts: Sequence[str]) -> list[int]:

@@ -137,6 +137,7 @@ class CameraSettings(Section):
 
     url: SecretStr
     fps: float = Field(default=1.0, gt=0, le=30)
+    decoder: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
     captions: Captions = OFF
     watch_for: str | None = Field(default=None, max_length=500)
     alerts: AlertRules = Field(default_factory=list)

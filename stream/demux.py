@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import av.logging
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
@@ -28,8 +29,10 @@ class AccessRefused(SourceError):
 _REFUSED_FORMATS = frozenset({"tty", "bin", "xbin", "adf", "idf", "concat", "rawvideo", "data", "ffmetadata", "lavfi"})
 
 
-def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: float = 10.0) -> InputContainer:
-    """Open `url` for reading; the timeouts are seconds for opening and for each read.
+def open_container(
+    url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: float = 10.0, hwaccel: HWAccel | None = None
+) -> InputContainer:
+    """Open `url` for reading; the timeouts are seconds for opening and for each read. `hwaccel` decodes its pictures.
 
     Raises SourceError, with one redacted line, when that does not work.
     """
@@ -48,8 +51,9 @@ def open_container(url: SourceUrl, *, open_timeout: float = 10.0, read_timeout: 
     timeout = None if url.kind == "file" else (open_timeout, read_timeout)
     try:
         container = av.open(
-            url.location, mode="r", format=file_format, options=options, timeout=timeout, metadata_errors="replace"
-        )
+            url.location, mode="r", format=file_format, options=options, timeout=timeout, metadata_errors="replace",
+            hwaccel=hwaccel,
+        )  # fmt: skip
     except (av.FFmpegError, OSError, ValueError) as error:
         refused = isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError)
         raise (AccessRefused if refused else SourceError)(explain(error, url)) from None

@@ -14,6 +14,7 @@ from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.clock import LARGEST_DRIFT
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate, Mailbox, post
+from llama_vid.stream.hardware import Decoder, Hardware
 from llama_vid.stream.reader import Ending, Limits, Reader
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.status import Status, Told
@@ -58,10 +59,11 @@ class LiveSource(Told):
         audio: AudioQueue | None = None,
         pictures: bool = True,
         view: View | None = None,
+        decoder: Decoder = "auto",
     ) -> None:
         """Nothing is opened yet. `audio` takes the source's sound, on the same clock; without it none is decoded.
 
-        `pictures=False` reads the sound alone; `view` is shown to WHEP viewers.
+        `pictures=False` reads the sound alone; `view` is shown to WHEP viewers; `decoder` as in `hardware.py`.
         Raises SourceError for an address or rate that cannot work.
         """
         self._url = parse_url(url)
@@ -70,6 +72,7 @@ class LiveSource(Told):
         self._fps = fps
         self._limits = limits or Limits()
         self._audio, self._pictures, self._view = audio, pictures, view
+        self._hardware = Hardware(decoder, self._url.shown)
         self._gate = Gate(fps, ahead=LARGEST_DRIFT if self._url.kind == "http" else 0.0)
         self._status = Status(self._url.shown)
         self._mailbox = Mailbox()
@@ -151,6 +154,7 @@ class LiveSource(Told):
             pictures=self._pictures,
             heard=lambda: void(post(loop, lambda: void(self._flow(generation, "sound flows")))),
             view=self._view,
+            hardware=self._hardware,
         )
         self._reader = reader
         reader.start()

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.file import FileSource
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.live import LiveSource
 from llama_vid.stream.pacing import FileCamera
 from llama_vid.stream.reader import Limits
@@ -40,14 +41,15 @@ def open_source(
     limits: Limits | None = None,
     audio: AudioQueue | None = None,
     view: View | None = None,
+    decoder: Decoder = "auto",
 ) -> Source:
     """The source for a path, or a `file:`, `rtsp(s):`, `http(s):`, `v4l2:` or `webrtc:` URL; it opens in `async with`.
 
     `live=False` takes paths and http(s): URLs as recordings, pulled as fast as they are read; `live=True` takes them as
     cameras (a file then loops in real time); None decides by the address: paths and HTTP files are recordings, the rest
     are cameras. `limits` are a live source's time limits. A camera leaves its sound in `audio`, where that is given
-    (the sound of a recording is read with `AudioFile`), and shows its pictures in `view`. Raises SourceError for an
-    address that is not allowed.
+    (the sound of a recording is read with `AudioFile`), and shows its pictures in `view`; a live source's are decoded
+    by `decoder` (`hardware.py`), all else in software. Raises SourceError for an address that is not allowed.
     """
     text = fspath(url)
     parsed = parse_url(text)
@@ -62,4 +64,4 @@ def open_source(
         film = PurePosixPath(urlsplit(parsed.location).path).suffix.lower() in FILM_SUFFIXES
         if live is False or (live is None and film):
             return FileSource(text, fps=fps)
-    return LiveSource(text, fps=fps, limits=limits, audio=audio, view=view)
+    return LiveSource(text, fps=fps, limits=limits, audio=audio, view=view, decoder=decoder)

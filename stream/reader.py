@@ -18,6 +18,7 @@ from llama_vid.stream.audio_live import LiveSound
 from llama_vid.stream.demux import AccessRefused, explain, open_container, video_stream
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.gate import Gate
+from llama_vid.stream.hardware import Hardware
 from llama_vid.stream.picture import to_rgb
 from llama_vid.stream.urls import SourceUrl
 from llama_vid.stream.view import View
@@ -103,6 +104,7 @@ class Reader(threading.Thread):
         pictures: bool = True,
         heard: Callable[[], None] = lambda: None,
         view: View | None = None,
+        hardware: Hardware | None = None,
     ) -> None:
         # A daemon: a read that hangs must not keep the program from ending.
         super().__init__(name=f"reader {url.kind} {generation}", daemon=True)
@@ -110,6 +112,7 @@ class Reader(threading.Thread):
         self._limits, self._deliver, self._finish = limits, deliver, finish
         self._audio, self._pictures, self._heard, self._view = audio, pictures, heard, view
         self._keys = KeyFrames(1 / fps)
+        self._hardware = hardware
         self._stopped = threading.Event()
         self.started_at = time.monotonic()
         self.packet_at: float | None = None
@@ -137,7 +140,8 @@ class Reader(threading.Thread):
             self._dial()
             # FFmpeg's own time limits are twice the watchdog's: they clean up behind it, where they work at all.
             opening, reading = 2 * self._limits.open, 2 * self._limits.stall
-            with open_container(self._url, open_timeout=opening, read_timeout=reading) as container:
+            accel = self._hardware.accel() if self._hardware is not None and self._pictures else None
+            with open_container(self._url, open_timeout=opening, read_timeout=reading, hwaccel=accel) as container:
                 self._read(container)
         except SourceError as error:
             ending = Ending(str(error), isinstance(error, AccessRefused))

@@ -28,6 +28,7 @@ from llama_vid.memory.alerts import AlertChange, AlertEvent
 from llama_vid.rule_trial import Curve, Trial
 from llama_vid.settings_captions import OFF, CaptionSettings
 from llama_vid.settings_privacy import Corners
+from llama_vid.stream.hardware import Decoder
 from llama_vid.stream.source import SourceStats
 from llama_vid.stream.view import View
 
@@ -183,6 +184,7 @@ class ScriptedModel:
 
     def __init__(self) -> None:
         self.sessions: dict[str, list[ScriptedSession]] = {}
+        self.decoders: dict[str, str] = {}
 
     def watch(
         self,
@@ -197,9 +199,11 @@ class ScriptedModel:
         on_caption: Callable[[CaptionEvent], None] = lambda _event: None,
         masks: Sequence[Corners] = (),
         view: View | None = None,
+        decoder: Decoder = "auto",
     ) -> ScriptedSession:
         session = ScriptedSession(source, name, fps, watch_for, rules, on_alert, captions, on_caption)
         session.masks, session.view = tuple(masks), view
+        self.decoders[name] = decoder
         self.sessions.setdefault(name, []).append(session)
         return session
 
