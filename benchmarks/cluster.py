@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -45,8 +46,8 @@ from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 
 CAMERAS: Final = 8
 FIT: Final = 4  # cameras whose figures predict those of CAMERAS
-SECONDS: Final = 20.0
-SETTLE_S: Final = 6.0
+SECONDS: Final = 15.0
+SETTLE_S: Final = 4.0
 BEGIN_S: Final = 60.0
 GOAL_S: Final = 10.0  # from a worker's death to its cameras' next frames
 RULES: Final = (
@@ -94,7 +95,7 @@ class Load:
             "cores_a_camera": sum(self.cpu_s.values()) / self.seconds / self.cameras,
             "into_memory_ms": self.take_ms,
             "bytes_a_second": {edge: count / self.seconds for edge, count in self.sent.items()},
-            "resident_mb": self.resident_mb,
+            "memory_mb": self.resident_mb,
         }
 
 
@@ -172,11 +173,20 @@ class Film:
         """It never changes."""
 
 
+def proportional_mb(number: int) -> float:
+    """A process's memory in megabytes; what several share (libraries: half a gigabyte of torch) is shared out."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{number}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
 def processes() -> dict[str, tuple[float, float]]:
-    """Processor seconds and resident megabytes of this process's descendants and itself, by part of the cluster."""
+    """Processor seconds and megabytes of this process's descendants and itself, by part of the cluster."""
     parents: dict[int, int] = {}
-    figures: dict[int, tuple[str, float, float]] = {}
-    ticks, page = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+    figures: dict[int, tuple[str, float]] = {}
+    ticks = os.sysconf("SC_CLK_TCK")
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -185,13 +195,14 @@ def processes() -> dict[str, tuple[float, float]]:
             name = (folder / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
             number = int(folder.name)
             parents[number] = int(after[1])
-            figures[number] = (name, (int(after[11]) + int(after[12])) / ticks, int(after[21]) * page / 1e6)
+            figures[number] = (name, (int(after[11]) + int(after[12])) / ticks)
     ours = {os.getpid()}
     while grown := {number for number, parent in parents.items() if parent in ours} - ours:
         ours |= grown
     found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for number in ours & figures.keys():
-        name, used, resident = figures[number]
+        name, used = figures[number]
+        resident = proportional_mb(number)
         role = next((role for begin, role in ROLES.items() if name.startswith(begin)), "ray_itself")
         role = "front" if number == os.getpid() else role
         found[role] = (found[role][0] + used, found[role][1] + resident)
@@ -321,7 +332,7 @@ def _noted(folder: Path, names: Sequence[str]) -> set[str]:
 
 
 def measure(runs: int | None = None, *, seconds: float = SECONDS) -> ClusterFigures:
-    """Measure once; `runs` is not used: one takes three minutes. Raises ConfigError where Ray is not installed."""
+    """Measure once; `runs` is not used: one takes four minutes. Raises ConfigError where Ray is not installed."""
     set_environment(here=True)
     return asyncio.run(_measure(seconds))
 
@@ -333,54 +344,86 @@ def _say(what: str) -> None:
 
 async def _measure(seconds: float) -> ClusterFigures:
     film = sample_film()
-    _say(f"{CAMERAS} cameras in one process")
     with tempfile.TemporaryDirectory(prefix="llama-vid-cluster-") as place:
-        with Journal(Path(place) / "alone", model=token_maker("mini")) as kept:
-            one = LLaMAVID.from_pretrained("mini", zone=UTC, journal=kept)
-            alone = await _alone(one, film, seconds)
-            here = await _shown(one, film)
-            one.close()
-        del one
-        folder = Path(place) / "cluster"
-        _say("starting the cluster")
-        names = [f"camera-{at}" for at in range(CAMERAS)]
-        told: list[AlertChange] = []
-        async with _cluster(folder) as (model, journal, start_s):
-
-            def alert(change: AlertChange) -> None:
-                told.append(change)
-                journal.alerts.record(change)
-
-            async with contextlib.AsyncExitStack() as stack:
-                sessions: list[Any] = []
-
-                async def more(count: int) -> None:
-                    _say(f"{count} cameras on two workers")
-                    for name in names[len(sessions) : count]:
-                        watched = model.watch(str(film), name=name, rules=RULES, on_alert=alert)
-                        sessions.append(await stack.enter_async_context(watched))
-                    await _until(
-                        lambda: all(s.tokens.frames >= 3 for s in sessions), BEGIN_S, "a camera gave no three frames"
-                    )
-                    await asyncio.sleep(SETTLE_S)
-
-                await more(FIT)
-                few = await _load(model, sessions, seconds)
-                await more(CAMERAS)
-                many = await _load(model, sessions, seconds)
-                hit = next(s for s in sessions if s.name in model.supervisor.members[0].cameras)
-                before = await _answer(hit, BEFORE)
-                _say("killing a worker")
-                back = await _killed(model, sessions)
-                after = await _answer(hit, BEFORE)
-            _say("the same questions")
-            there = await _shown(model, film)
-        noted = _noted(folder, names)
-    changes = [(change.type, change.event.id, change.at) for change in told]
+        stood = await _on_a_cluster(Path(place) / "cluster", film, seconds)
+        alone, here = await _in_one_process(Path(place) / "alone", film, seconds)
     return ClusterFigures(
-        alone, few, many, tuple(back), len(noted), len({change.event.id for change in told}),
-        len(noted - {change.event.id for change in told}), len(changes) - len(set(changes)),
-        before, after, tuple(zip(QUESTIONS, here, there, strict=True)), start_s,
+        alone, stood.few, stood.many, tuple(stood.back_s), stood.noted, stood.told, stood.lost, stood.doubled,
+        stood.before, stood.after, tuple(zip(QUESTIONS, here, stood.answers, strict=True)), stood.start_s,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Stood:
+    """What the cluster did."""
+
+    few: Load
+    many: Load
+    back_s: list[float]
+    noted: int
+    told: int
+    lost: int
+    doubled: int
+    before: str
+    after: str
+    answers: list[str]
+    start_s: float
+
+
+async def _in_one_process(folder: Path, film: Path, seconds: float) -> tuple[Load, list[str]]:
+    _say(f"{CAMERAS} cameras in one process")
+    with Journal(folder, model=token_maker("mini")) as kept:
+        model = LLaMAVID.from_pretrained("mini", zone=UTC, journal=kept)
+        alone = await _alone(model, film, seconds)
+        _say(json.dumps(alone.to_json()))
+        answers = await _shown(model, film)
+        model.close()
+    return alone, answers
+
+
+async def _on_a_cluster(folder: Path, film: Path, seconds: float) -> Stood:
+    names = [f"camera-{at}" for at in range(CAMERAS)]
+    told: list[AlertChange] = []
+    _say("starting the cluster")
+    async with _cluster(folder) as (model, journal, start_s):
+        _say(f"started after {start_s:.1f} s")
+
+        def alert(change: AlertChange) -> None:
+            told.append(change)
+            journal.alerts.record(change)
+
+        async with contextlib.AsyncExitStack() as stack:
+            sessions: list[Any] = []
+
+            async def more(count: int) -> Load:
+                _say(f"{count} cameras on two workers")
+                for name in names[len(sessions) : count]:
+                    watched = model.watch(str(film), name=name, rules=RULES, on_alert=alert)
+                    sessions.append(await stack.enter_async_context(watched))
+                await _until(
+                    lambda: all(s.tokens.frames >= 3 for s in sessions), BEGIN_S, "a camera gave no three frames"
+                )
+                await asyncio.sleep(SETTLE_S)
+                load = await _load(model, sessions, seconds)
+                _say(json.dumps(load.to_json()))
+                return load
+
+            few = await more(FIT)
+            many = await more(CAMERAS)
+            hit = next(s for s in sessions if s.name in model.supervisor.members[0].cameras)
+            before = await _answer(hit, BEFORE)
+            _say("killing a worker")
+            back = await _killed(model, sessions)
+            after = await _answer(hit, BEFORE)
+            _say(f"its cameras were back after {', '.join(f'{each:.1f}' for each in back)} s; {before} / {after}")
+        answers = await _shown(model, film)
+        _say(json.dumps(answers))
+    noted, ids = _noted(folder, names), {change.event.id for change in told}
+    changes = [(change.type, change.event.id, change.at) for change in told]
+    doubled = len(changes) - len(set(changes))
+    _say(f"{len(noted)} alerts noted by workers, {len(ids)} told, {len(noted - ids)} lost, {doubled} told twice")
+    return Stood(
+        few, many, back, len(noted), len(ids), len(noted - ids), doubled, before, after, answers, start_s
     )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
+import threading
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, Final
@@ -68,15 +70,15 @@ class RayCluster:
         self._workers: list[Any] = []
         self._actor: Any = None
         self._ours = False
+        self._over = threading.Event()
 
     def start(self) -> None:
         """Start Ray, the pool, the language model's host and the workers, and wait until all are ready.
 
         Raises ConfigError where Ray is not installed, LlamaVidError where it does not start.
         """
-        ray, serve = _ray(self._options)
+        ray, serve = self._begun()
         options = self._options
-        self._ours = True
         try:
             from llama_vid.cluster_reader import Reader
             from llama_vid.cluster_tower import POOL, tower_pool
@@ -111,6 +113,25 @@ class RayCluster:
                 raise
             cause = getattr(problem, "cause", None)
             raise LlamaVidError(f"the cluster could not be started: {cause or problem}") from problem
+
+    def _begun(self) -> tuple[Any, Any]:
+        """Ray, begun by a thread that lives until the end: its servers die with the *thread* that started them
+        (PR_SET_PDEATHSIG, see prctl(2)), and who calls `start` may be a thread that is done when the model is loaded.
+        """
+        begun: Future[tuple[Any, Any]] = Future()
+
+        def run() -> None:
+            try:
+                begun.set_result(_ray(self._options))
+            except BaseException as problem:  # raised again for whoever waits
+                begun.set_exception(problem)
+                return
+            self._over.wait()
+
+        threading.Thread(target=run, name="ray", daemon=True).start()
+        found = begun.result()
+        self._ours = True
+        return found
 
     def first_workers(self) -> list[Any]:
         """The workers that `start` made."""
@@ -160,6 +181,7 @@ class RayCluster:
                 serve.shutdown()  # type: ignore[no-untyped-call]
         if self._ours:
             ray.shutdown()
+            self._over.set()
 
 
 def set_environment(*, here: bool) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from llama_vid.cluster_calls import journal_call
+from llama_vid.cluster_calls import UnreachableError, journal_call
 from llama_vid.cluster_journal import DistantJournal
 from llama_vid.cluster_mirror import IdleSource, MirrorRecorder, MirrorSession
 from llama_vid.cluster_parts import Parts
@@ -191,7 +191,7 @@ class Reader:
     def _session(self, camera: str) -> MirrorSession:
         mirror = self._mirrors.get(camera)
         if mirror is None:
-            raise LlamaVidError(f"the language model has not heard of camera {camera} yet; ask again in some seconds")
+            raise UnreachableError(f"nothing is known of camera {camera} yet; ask again in some seconds")
         return mirror.session
 
     async def _caught_up(self, camera: str, seen: float) -> MirrorSession:
