@@ -24,8 +24,10 @@ from llama_vid.llm.steps import finished
 from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.recorder import Recorder
+from llama_vid.remote_answers import Asking, RemoteAnswers
 from llama_vid.tokenizer.pair import TokenPair
 from llama_vid.tokenizer.regions import region_embeddings
+from llama_vid.unrolling import stepped, unrolled
 
 if TYPE_CHECKING:
     from llama_vid.film_archive import FilmArchive
@@ -96,6 +98,12 @@ class Watching:
         patches = self.recorder.patches(seconds) if probe is not None else None
         return None if probe is None or patches is None else probe.odds(patches).cpu()
 
+    def classes(self, seconds: Sequence[float]) -> dict[str, float]:
+        """The mean chances, by name, of what the tower's own classifier sees in frames; {} where there is none."""
+        known = self.recorder.bundle.tower.classes
+        patches = self.recorder.patches(seconds) if known is not None else None
+        return {} if known is None or patches is None else known.told(patches)
+
 
 class Film:
     """A recording in memory. Made by `LLaMAVID.open`; not thread-safe. `warnings` says what was wrong with the file."""
@@ -111,6 +119,7 @@ class Film:
         archive: FilmArchive | None = None,
         speech: FilmSpeech | None = None,
         encode: Encode | None = None,
+        remote: RemoteAnswers | None = None,
     ) -> None:
         """`speech` is its sound, where it has any, and `encode` compares what was said."""
         self.path = path
@@ -118,7 +127,7 @@ class Film:
         self._speech = speech
         heard = Heard(speech, encode) if speech is not None and encode is not None else None
         self._watching = Watching(recorder, heard=heard)
-        self._responder = responder
+        self._responder, self._remote = responder, remote
         self._ingest_s = ingest_s
         if archive is not None:
             weakref.finalize(self, archive.close)
@@ -143,7 +152,13 @@ class Film:
 
     def stream(self, question: str, *, cancel: Callable[[], bool] = lambda: False) -> Iterator[AnswerPiece]:
         """The answer in pieces, the last one with the whole."""
-        return self._responder.respond(question, self._watching, ingest_s=self._ingest_s, cancel=cancel)
+
+        def respond(responder: Responder) -> Iterator[AnswerPiece]:
+            return responder.respond(question, self._watching, ingest_s=self._ingest_s, cancel=cancel)
+
+        if self._remote is None:
+            return respond(self._responder)
+        return unrolled(self._remote.answer(Asking(respond, stepped, self._responder, self._watching.recorder.kept)))
 
     def search(self, text: str, limit: int = 10) -> list[Moment]:
         """The moments that match a text, best first."""

@@ -64,18 +64,24 @@ class Pictures:
 
     def nearest(self, seconds: float | None) -> bytes | None:
         """The picture nearest to a time (None: the newest), or None while there is none. From any thread."""
+        found = self.kept(seconds)
+        return None if found is None else found[1]
+
+    def kept(self, seconds: float | None) -> tuple[float, bytes] | None:
+        """As `nearest`, with the picture's own time."""
         with self._lock:
             newest, times, data = self._newest, list(self._seconds), list(self._data)
         before = seconds is not None and (not times or seconds < times[0])
         if self._journal is not None and (newest is None or before):
-            kept = self._journal.jpeg(seconds)
+            kept = self._journal.kept(seconds)
             if kept is not None:
                 return kept
         if newest is None or seconds is None or seconds >= newest[0] or not times:
-            return None if newest is None else newest[1]
+            return newest
         at = bisect_left(times, seconds)
         near = [i for i in (at - 1, at) if 0 <= i < len(times)]
-        return data[min(near, key=lambda i: abs(times[i] - seconds))]
+        best = min(near, key=lambda i: abs(times[i] - seconds))
+        return times[best], data[best]
 
     def _keep(self, seconds: float, data: bytes) -> None:
         self._kept = seconds

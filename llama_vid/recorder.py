@@ -248,6 +248,10 @@ class Recorder:
         """The kept picture nearest to a time (None: the newest) as JPEG; None while there is none."""
         return self._pictures.nearest(seconds)
 
+    def kept(self, seconds: float) -> tuple[float, bytes] | None:
+        """The kept picture nearest to a time: its own time, and the JPEG. From any thread."""
+        return self._pictures.kept(seconds)
+
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]:
         """The frames nearest to `seconds`, read again with a text as the compressor's guide: the evidence block's
         pairs.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, tzinfo
 from types import TracebackType
 from typing import Final, Self
@@ -36,6 +36,7 @@ from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.model_thread import ModelThread, Priority
 from llama_vid.recorder import BATCH, Recorder
+from llama_vid.remote_answers import Asking, Conversations, RemoteAnswers
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.source import Source, SourceState, SourceStats, StateCallback
 from llama_vid.upkeep import Upkeep
@@ -74,6 +75,7 @@ class Session:
         listen: Callable[[Callable[[Line], None]], CameraSpeech] | None = None,
         encode: Encode | None = None,
         captioned: bool | None = None,
+        remote: RemoteAnswers | None = None,
     ) -> None:
         self.name = name
         self._source, self._responder, self._thread = source, responder, thread
@@ -85,6 +87,7 @@ class Session:
         self._watching = Watching(recorder, zone, heard=self._heard)
         self._line_sinks: list[Callable[[Line], None]] = []
         self._subjects: OrderedDict[str, str] = OrderedDict()
+        self._remote, self._conversations = remote, Conversations()
         self._chronicle = Chronicle(recorder.bank, responder.find, recorder.journal)
         self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
         self._rules = CameraRules(watcher, recorder, thread, on_alert) if watcher is not None else None
@@ -217,12 +220,13 @@ class Session:
         """
         self._upkeep.asked()
         subject = (self._subjects.get(conversation) if conversation else None) or self._subject_of(earlier)
-        pieces = self._responder.respond(question, self._watching, subject=subject)
         forgets = self._forgets
-        async with contextlib.aclosing(self._thread.iterate(Priority.QUESTION, pieces)) as items:
+        async with contextlib.aclosing(self._pieces(question, subject, conversation, earlier)) as items:
             async for piece in items:
                 if forgets != self._forgets:
                     raise QuestionError("Part of what the answer rested on was forgotten meanwhile; ask again.")
+                if piece.answer is not None and self._remote is not None:
+                    self._conversations.note(conversation, question, piece.answer.answer)
                 yield piece
                 if isinstance(piece.delta, Pause):
                     await asyncio.sleep(PAUSE_S)  # the model's thread is others' meanwhile
@@ -233,6 +237,29 @@ class Session:
                 self._subjects.move_to_end(conversation)
                 while len(self._subjects) > CONVERSATIONS:
                     self._subjects.popitem(last=False)
+
+    def _pieces(
+        self, question: str, subject: str | None, conversation: str | None, earlier: Sequence[str]
+    ) -> AsyncGenerator[AnswerPiece, None]:
+        """The pieces of an answer, computed in the model's thread, and with a remote model beside it."""
+
+        def respond(responder: Responder) -> Iterator[AnswerPiece]:
+            return responder.respond(question, self._watching, subject=subject)
+
+        def run(pieces: Iterator[AnswerPiece]) -> AsyncGenerator[AnswerPiece, None]:
+            return self._thread.iterate(Priority.QUESTION, pieces)
+
+        if self._remote is None:
+            return run(respond(self._responder))
+        recorder = self._watching.recorder
+        return self._remote.answer(
+            Asking(
+                respond, run, self._responder, recorder.kept,
+                camera=self.name, zone=self._watching.zone, told=self._chronicle.spans,
+                events=recorder.journal.events if recorder.journal is not None else None,
+                earlier=self._conversations.before(conversation, earlier),
+            )
+        )  # fmt: skip
 
     def _subject_of(self, earlier: Sequence[str]) -> str | None:
         """What the newest question that names anything is about."""
@@ -289,6 +316,7 @@ class Session:
         journal forget; then memory takes up what the journal has left. Answers under way fail with QuestionError.
         """
         self._forgets += 1
+        self._conversations.forget()
         if self._rules is not None:
             await self._rules.forget(start, end)
         if self._newest is not None and start <= self._newest.seconds < end:

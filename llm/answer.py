@@ -68,7 +68,10 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A finished answer: its text, the times and spans it rests on (in time order), and what it cost."""
+    """A finished answer: its text, the times and spans it rests on (in time order), and what it cost.
+
+    `model` and `engine` (local, openai) put it into words; `note` says why another engine that was wanted did not.
+    """
 
     answer: str
     timestamps: list[float] = field(default_factory=list)
@@ -76,6 +79,8 @@ class Answer:
     tokens: TokenUse = field(default_factory=lambda: TokenUse(0, 0))
     timing: Timing = field(default_factory=lambda: Timing(0.0, 0.0, 0.0))
     model: str = ""
+    engine: str = "local"
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

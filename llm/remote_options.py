@@ -24,7 +24,8 @@ class RemoteOptions:
     included), `token_s` between two pieces. What fails before the first word is sent again `retries` times.
 
     At most `max_images` frames go with a question, `image_side` pixels on their longer side; `prompt_tokens` bounds the
-    text beside them. `cameras` may be asked about, None: all. `fallback`: the local model answers where this one cannot.
+    text beside them. `cameras` may be asked about (None: all). With `fallback` the local model answers where this one
+    cannot.
     """
 
     base_url: str

@@ -283,10 +283,15 @@ class CameraJournal:
 
     def jpeg(self, seconds: float | None) -> bytes | None:
         """The kept picture nearest to a time (None: the newest)."""
+        found = self.kept(seconds)
+        return None if found is None else found[1]
+
+    def kept(self, seconds: float | None) -> tuple[float, bytes] | None:
+        """As `jpeg`, with the picture's own time."""
         none: list[tuple[float, int]] = []
         found = self._journal.read(lambda db: reading.pictures(db, self.name, seconds), none)
-        files = (self._journal.read_file(self.name, at, size) for at, size in found)
-        return next((jpeg for jpeg in files if jpeg is not None), None)
+        files = ((at, self._journal.read_file(self.name, at, size)) for at, size in found)
+        return next(((at, jpeg) for at, jpeg in files if jpeg is not None), None)
 
     def pictures(self, start: float, end: float) -> Iterator[tuple[float, bytes]]:
         """The kept pictures of [start, end) with their times, in time order, but for those whose files are gone."""
