@@ -44,7 +44,7 @@ export class Add {
       }
       byId(`stop-${kind}`).hidden = !publisher.on;
     }
-    byId("sharing").hidden = !Object.values(this.publishers).some((publisher) => publisher.on);
+    byId("sharing").hidden = !Object.values(this.publishers).some((publisher) => publisher.on || publisher.ended);
   }
 
   clear() {

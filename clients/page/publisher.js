@@ -5,6 +5,7 @@ import { connection, gathered, sdpOf } from "/page/webrtc.js";
 
 const OPENING_MS = 250; // how often to ask whether a camera that was added is open
 const OPENING_TRIES = 80;
+const ENDED_MS = 10000; // how long it is said that something is no longer shared
 const REFUSED = {
   NotAllowedError: { webcam: "The browser was not allowed to use the webcam.", screen: "No screen was chosen." },
   NotFoundError: { webcam: "No webcam was found.", screen: "There is no screen to share." },
@@ -19,6 +20,8 @@ export class Publisher {
     this.peer = null;
     this.busy = false;
     this.text = "";
+    this.ended = false; // whether it was ended by something else than its button, a moment ago
+    this.farewell = Promise.resolve();
     addEventListener("pagehide", () => this.stop());
   }
 
@@ -63,8 +66,11 @@ export class Publisher {
     }
   }
 
-  // The camera to publish to: for the webcam the first webrtc: camera that is free, else one of its own, which is added.
+  // The camera to publish to: the one from before, where it is free again; for the webcam the first webrtc: camera that is free, else one of its own, which is added.
   async place() {
+    await this.farewell;
+    const before = this.camera && (await this.api.get(cameraPath(this.camera)).catch(() => null));
+    if (before?.publishable && !before.publishing) return this.camera;
     const free = this.state.names.filter((name) => this.state.cameras.get(name).publishable && !this.state.cameras.get(name).publishing);
     if (this.kind === "webcam" && free.length) return free.find((name) => name === "webcam") ?? free.find((name) => name !== "screen") ?? (await this.add("webcam"));
     if (free.includes(this.kind)) return this.kind;
@@ -92,7 +98,9 @@ export class Publisher {
   stop(text = "") {
     this.media?.getTracks().forEach((track) => { track.onended = null; track.stop(); });
     this.peer?.close();
-    if (this.session) fetch(this.session, { method: "DELETE", keepalive: true }).catch(() => {});
+    if (this.session) this.farewell = fetch(this.session, { method: "DELETE", keepalive: true }).catch(() => {});
+    this.ended = Boolean(this.session && text);
+    if (this.ended) setTimeout(() => { this.ended = false; this.told(); }, ENDED_MS);
     this.media = this.peer = this.session = null;
     this.change(false, text);
   }
