@@ -172,6 +172,8 @@ def load_bundle(
     tower.to(language.device)
     tower.trunk_bfloat16 = language.dtype is torch.bfloat16
     compressor.to(language.device)
+    if options is not None and options.compiled:
+        tower.compile_blocks()
     return Bundle(
         folder.name, tower, compressor, language, scoring.scorer, scoring.calibration, str(folder), source,
         scoring.rarity,

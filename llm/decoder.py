@@ -54,8 +54,16 @@ class Decoder:
         *,
         ready: Callable[[int, Any], None] = lambda _index, _layer: None,
         quantise: Callable[[Tensor], Quantised] | None = None,
+        compiled: bool = False,
     ) -> None:
-        """`ready` is called for each layer before its weights are joined, `quantise` makes the joined ones small."""
+        """`ready` is called for each layer before its weights are joined, `quantise` makes the joined ones small.
+
+        `compiled` has torch fuse what stands around attention (norms, rotary positions, the gate): one kernel for
+        several on a GPU, where a decoding step of one token waits for launches. The first calls take a minute.
+        """
+        self._before, self._after = _before, _after
+        if compiled and quantise is None:  # quantised products are calls into libraries, which it cannot look into
+            self._before, self._after = (torch.compile(each, dynamic=True) for each in (_before, _after))
         config = module.config
         self.heads: int = config.num_attention_heads
         self.groups: int = config.num_key_value_heads
@@ -96,7 +104,7 @@ class Decoder:
         `positions` (n,) are the tokens' places in their texts if they do not simply follow: a cache may pack tokens of
         several texts into one row. Raises LlamaVidError if cache and new tokens together exceed the context window.
         """
-        batch, n, _ = x.shape
+        n = x.shape[1]
         past = 0 if cache is None else cache.length
         if positions is None and past + n > self.context:
             raise LlamaVidError(
@@ -105,27 +113,37 @@ class Decoder:
             )
         where = slice(past, past + n) if positions is None else positions
         angles = {device: (cos[where], sin[where]) for device, (cos, sin) in self._angles.items()}
-        turned = self.heads + self.groups
         for index, layer in enumerate(self._layers):
             x = x.to(layer.input_norm.device)  # as it is, unless layers lie apart
-            cos, sin = angles[x.device]
-            h = rms_norm(x, (self.width,), layer.input_norm, self._epsilon)
-            qkv = projected(h, layer.qkv, layer.qkv_bias)
-            qkv = qkv.view(batch, n, turned + self.groups, self.head_width).transpose(1, 2)
-            qk = _rotated(qkv[:, :turned], cos, sin)
-            q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, turned:]
+            q, k, v = self._before(x, layer, *angles[x.device], self.heads, self.groups, self._epsilon)
             home = self._home
             if cache is None:
                 seen = causal(q, k, v)
             else:
                 seen = cache.attend(index, q.to(home), k.to(home), v.to(home)).to(x.device)
-            x = x + projected(seen.transpose(1, 2).reshape(batch, n, -1), layer.out, layer.out_bias)
-            h = rms_norm(x, (self.width,), layer.middle_norm, self._epsilon)
-            gate, up = projected(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
-            x = x + projected(silu(gate) * up, layer.down, layer.down_bias)
+            x = self._after(x, seen, layer, self._epsilon)
         if cache is not None:
             cache.advance(n)
         return rms_norm(x.to(self._norm.device), (self.width,), self._norm, self._epsilon).to(self._home)
+
+
+def _before(
+    x: Tensor, layer: _Layer, cos: Tensor, sin: Tensor, heads: int, groups: int, epsilon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rotated queries (b, H, n, d) and keys, and values (b, G, n, d), of hidden states x (b, n, D)."""
+    h = rms_norm(x, (x.shape[-1],), layer.input_norm, epsilon)
+    qkv = projected(h, layer.qkv, layer.qkv_bias)
+    qkv = qkv.view(x.shape[0], x.shape[1], heads + 2 * groups, -1).transpose(1, 2)
+    qk = _rotated(qkv[:, : heads + groups], cos, sin)
+    return qk[:, :heads], qk[:, heads:], qkv[:, heads + groups :]
+
+
+def _after(x: Tensor, seen: Tensor, layer: _Layer, epsilon: float) -> Tensor:
+    """The layer's output (b, n, D) of its input x and what attention `seen` (b, H, n, d) gave."""
+    x = x + projected(seen.transpose(1, 2).reshape(x.shape[0], x.shape[1], -1), layer.out, layer.out_bias)
+    h = rms_norm(x, (x.shape[-1],), layer.middle_norm, epsilon)
+    gate, up = projected(h, layer.gate_up, layer.gate_up_bias).chunk(2, dim=-1)
+    return x + projected(silu(gate) * up, layer.down, layer.down_bias)
 
 
 def projected(x: Tensor, weight: Weight, bias: Tensor | None = None) -> Tensor:

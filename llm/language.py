@@ -46,13 +46,21 @@ class LanguageModel:
     remote = False
 
     def __init__(
-        self, module: Any, tokenizer: Tokenizer, *, cache_tokens: int | None = None, loaded: Loaded | None = None
+        self,
+        module: Any,
+        tokenizer: Tokenizer,
+        *,
+        cache_tokens: int | None = None,
+        loaded: Loaded | None = None,
+        compiled: bool = False,
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self._take(tokenizer)
         self._quantised = loaded is not None and loaded.quantise is not None
         self._decoder = (
-            Decoder(module) if loaded is None else Decoder(module, ready=loaded.ready, quantise=loaded.quantise)
+            Decoder(module, compiled=compiled)
+            if loaded is None
+            else Decoder(module, ready=loaded.ready, quantise=loaded.quantise, compiled=compiled)
         )
         self.width = self._decoder.width
         self.context = self._decoder.context
@@ -81,7 +89,8 @@ class LanguageModel:
         """
         folder = converted(source) if isinstance(source, Part) else source
         where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-        loaded = load(folder, where, chosen_dtype(dtype, where), options or LoadOptions(), lora, lora_scale)
+        options = options or LoadOptions()
+        loaded = load(folder, where, chosen_dtype(dtype, where), options, lora, lora_scale)
         try:
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # tokenizers raises bare Exception for a missing or damaged file
@@ -89,7 +98,7 @@ class LanguageModel:
                 f"no usable tokenizer.json in {folder}: {error}; save the tokenizer there with "
                 "transformers' save_pretrained"
             ) from error
-        model = cls(loaded.module, tokenizer, cache_tokens=cache_tokens, loaded=loaded)
+        model = cls(loaded.module, tokenizer, cache_tokens=cache_tokens, loaded=loaded, compiled=options.compiled)
         if lora and not loaded.merged:
             model.apply_lora(lora, lora_scale)
         return model

@@ -34,7 +34,7 @@ class LoadOptions:
     """How a language model is loaded, beside device and dtype.
 
     `quantize` is none, int8 or int4 (`quantized.py`); `device_map` and `max_memory` as above; `context` lowers its
-    window; `compiled` lets torch compile the steps that pay (`compiled.py`).
+    window; `compiled` has torch compile what stands around attention (`decoder.py`), and the tower's blocks.
     """
 
     quantize: str = "none"

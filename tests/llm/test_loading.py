@@ -271,3 +271,10 @@ def test_what_a_gpu_uses(how: str) -> None:
     )
     assert (made.shape, made.device.type) == ((96, 128), "cpu")
     assert made.nbytes / weight.numel() == pytest.approx(BYTES[how], rel=0.05)
+
+
+@pytest.mark.slow
+def test_compiled_steps_say_the_same(folder: Path) -> None:
+    torch.testing.assert_close(scores(loaded(folder, compiled=True)), scores(loaded(folder)), rtol=1e-4, atol=1e-4)
+    small = {"quantize": "int8"}
+    torch.testing.assert_close(scores(loaded(folder, compiled=True, **small)), scores(loaded(folder, **small)))
