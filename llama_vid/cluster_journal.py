@@ -120,6 +120,11 @@ class DistantJournal(CameraJournal):
         found: bytes | None = self._read("jpeg", None, seconds)
         return found
 
+    def kept(self, seconds: float | None) -> tuple[float, bytes] | None:
+        """As `jpeg`, with the picture's time."""
+        found: tuple[float, bytes] | None = self._read("kept", None, seconds)
+        return found
+
     def pictures(self, start: float, end: float) -> Iterator[tuple[float, bytes]]:
         """The kept pictures of [start, end) with their times, in time order."""
         while found := self._read("pictures", (), start, end, PICTURES):
@@ -160,7 +165,7 @@ def answered(journal: CameraJournal, method: str, arguments: Sequence[Any]) -> A
             return journal.bounds
         case "forget":
             return journal.forget(*arguments).result()
-        case "tell" | "note" | "flush" | "told" | "records" | "said" | "jpeg" | "events":
+        case "tell" | "note" | "flush" | "told" | "records" | "said" | "jpeg" | "kept" | "events":
             return getattr(journal, method)(*arguments)
     raise LlamaVidError(f"a journal has nothing of the name {method!r}")
 

@@ -155,6 +155,8 @@ class Worker:
         keeper = self._keeper(name)
         if method == "jpeg":  # the newest may not be in the journal yet
             return await asyncio.to_thread(keeper.recorder.jpeg, *arguments)
+        if method == "kept" and arguments[0] is not None:
+            return await asyncio.to_thread(keeper.recorder.kept, *arguments)
         return await asyncio.to_thread(answered, keeper.camera, method, arguments)
 
     async def snapshot(self, name: str, seconds: float | None) -> bytes | None:
