@@ -26,10 +26,10 @@ from llama_vid.llm.prompt_rows import PromptRows, common_rows
 from llama_vid.llm.reading import Wanted
 from llama_vid.llm.session import RESERVE, VideoContext
 from llama_vid.llm.steps import Pause
-from llama_vid.llm.vllm_client import Sampling
 from llama_vid.llm.vllm_errors import VllmError
 from llama_vid.llm.vllm_language import VllmLanguage
 from llama_vid.llm.vllm_line import Arriving
+from llama_vid.llm.vllm_request import Sampling
 from llama_vid.memory.entry import MemoryEntry
 
 logger = logging.getLogger(__name__)

@@ -23,10 +23,10 @@ from llama_vid.llm.likelihood import Likelihood, likelihoods
 from llama_vid.llm.prompts import yes_no_ids
 from llama_vid.llm.proposals import DRAWS, LONGEST, TEMPERATURE, TOP, Proposal, counted, text_of
 from llama_vid.llm.steps import Pause
-from llama_vid.llm.vllm_client import Sampling
 from llama_vid.llm.vllm_context import LOOK_S, stop_ids
 from llama_vid.llm.vllm_errors import VllmError, VllmUnavailable
 from llama_vid.llm.vllm_language import VllmLanguage
+from llama_vid.llm.vllm_request import Sampling
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
 from llama_vid.tokenizer.scoring import SceneScorer

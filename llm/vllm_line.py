@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from llama_vid.errors import ConfigError
-from llama_vid.llm.vllm_client import Chunk, Sampling, Served, VllmClient
+from llama_vid.llm.vllm_client import Chunk, Served, VllmClient
 from llama_vid.llm.vllm_errors import VllmError, VllmUnavailable
 from llama_vid.llm.vllm_options import VllmOptions
+from llama_vid.llm.vllm_request import Sampling
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from llama_vid.llm.likelihood import likelihoods
 from llama_vid.llm.prompts import yes_no_ids
 from llama_vid.llm.session import VideoContext
 from llama_vid.llm.steps import Pause
-from llama_vid.llm.vllm_client import Sampling
 from llama_vid.llm.vllm_context import VllmContext, stop_ids
 from llama_vid.llm.vllm_errors import VllmUnavailable
+from llama_vid.llm.vllm_request import Sampling
 from llama_vid.memory.consolidation import oldest_first
 from tests.llm.conftest import MakeEntries
 from tests.llm.vllm_fixtures import Attach, attach, fake

@@ -17,10 +17,10 @@ from llama_vid.errors import BundleError, ConfigError
 from llama_vid.llm.embedding_table import EmbeddingTable
 from llama_vid.llm.language import LanguageModel
 from llama_vid.llm.session import VideoContext
-from llama_vid.llm.vllm_client import Sampling
 from llama_vid.llm.vllm_context import VllmContext
 from llama_vid.llm.vllm_errors import VllmError, VllmUnavailable, refused
 from llama_vid.llm.vllm_language import VllmLanguage
+from llama_vid.llm.vllm_request import Sampling
 from tests.llm.conftest import MakeEntries, save_tiny
 from tests.llm.vllm_fixtures import Attach, attach, attached, fake
 from tests.peers.vllm import FakeVllm
@@ -40,7 +40,7 @@ def expected(tiny: LanguageModel, most: int = 12) -> str:
     return "".join(VideoContext(tiny).generate(tiny.embed_text(QUESTION), max_tokens=most))
 
 
-def wait_for(condition: object, seconds: float = 5.0) -> None:
+def wait_for(condition: object, seconds: float = 20.0) -> None:
     assert callable(condition)
     until = time.monotonic() + seconds
     while not condition():
