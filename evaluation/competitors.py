@@ -12,6 +12,7 @@ Sources: Zhang et al. 2024, LLaVA-NeXT: A Strong Zero-shot Video Understanding M
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,13 @@ KINDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A competitor's model in evaluation mode and its processor; `place` is where they came from."""
+    """A competitor's model in evaluation mode and its processor; `place` is where they came from, `state` changes with
+    the files there.
+    """
 
     kind: Kind
     place: str
+    state: str
     model: Any
     processor: Any
     device: torch.device
@@ -122,7 +126,20 @@ def load(kind: Kind, place: str, *, device: str = "auto", dtype: str = "auto") -
     except RuntimeError as problem:
         size = sum(each.numel() * each.element_size() for each in model.parameters()) / 2**30
         raise BundleError(f"{place} ({size:.1f} GiB) does not go to {where}: {_first(problem)}") from None
-    return Loaded(kind, place, model, processor, where, chosen)
+    return Loaded(kind, place, state_of(place, model), model, processor, where, chosen)
+
+
+def state_of(place: str, model: Any) -> str:
+    """What tells states of a checkpoint apart: the hub's commit, or a hash of a folder's names, sizes and times."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit:
+        return str(commit)[:12]
+    digest = hashlib.sha256()
+    for file in sorted(Path(place).glob("*")):
+        if file.is_file():
+            about = file.stat()
+            digest.update(f"{file.name} {about.st_size} {about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def _first(problem: Exception) -> str:

@@ -50,7 +50,7 @@ class Chat:
         self._read: _Read | None = None
         taken = f"{frames} frames, evenly spread" if frames else kind.frames
         words = " ".join(kind.words.split())
-        self.identity = f"{kind.name} {loaded.place} {taken} {words!r} {loaded.dtype} on {loaded.device}"
+        self.identity = f"{kind.name} {loaded.place} {loaded.state} {taken} {words!r} {loaded.dtype} on {loaded.device}"
         self.label = f"{kind.model_class}, {Path(loaded.place).name}, {_size(loaded.model)}"
         self.notes = f"{taken}; its chat template" + (f', "{words}"' if words else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import resource
 import sys
 import time
@@ -134,10 +135,17 @@ def measure(
             records.add(record)
             if record.failed:
                 logger.warning("%s: %s", each.clip.path.name, record.failed)
-            failures = [*failures, record.failed] if record.failed else []
+            failures = [*failures, _alike(record.failed)] if record.failed else []
             if len(failures) >= HOPELESS and len(set(failures)) == 1:
-                raise ConfigError(f"{HOPELESS} clips in a row failed alike, and the rest was not tried: {failures[-1]}")
+                raise ConfigError(
+                    f"{HOPELESS} clips in a row failed alike, and the rest was not tried: {record.failed}"
+                )
         tick()
+
+
+def _alike(failure: str) -> str:
+    """A failure without its numbers: two of "Tried to allocate 2.13 GiB" are alike."""
+    return re.sub(r"\d[\d.,]*", "#", failure)
 
 
 def _without_video(system: System, pairs: Sequence[tuple[str, str]], known: Record | None, records: Records) -> None:

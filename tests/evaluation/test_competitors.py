@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from evaluation.competitors import KINDS, LLAVA_FRAMES, load
+from evaluation.competitors import KINDS, LLAVA_FRAMES, load, state_of
 from evaluation.competitors_chat import ANSWER_TOKENS, NO, YES, Chat, first_tokens
 from evaluation.sampling import by_rate, evenly
 from llama_vid.cli import app
@@ -145,6 +146,15 @@ def test_what_is_no_such_model_is_told(places: dict[str, Path], tmp_path: Path) 
     (tmp_path / "config.json").write_text('{"model_type": "llava_next_video"}')
     with pytest.raises(BundleError, match="cannot be loaded as LlavaNextVideoForConditionalGeneration"):
         load(KINDS["llava-next-video"], str(tmp_path))
+
+
+def test_other_weights_are_another_system(places: dict[str, Path], chats: dict[str, Chat], tmp_path: Path) -> None:
+    shutil.copytree(places["video-llama"], tmp_path / "copy")
+    other, name = state_of(str(tmp_path / "copy"), chats["video-llama"]._model), places["video-llama"].name
+    state = chats["video-llama"]._loaded.state
+    assert f"{name} {state} 1 frame a second" in chats["video-llama"].identity
+    (tmp_path / "copy" / "model.safetensors").write_bytes(b"other")
+    assert len({other, state_of(str(tmp_path / "copy"), chats["video-llama"]._model)}) == 2
 
 
 @BOTH

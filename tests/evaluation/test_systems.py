@@ -141,7 +141,7 @@ def test_a_clip_that_fails_counts_as_wrong_and_is_tried_again(tmp_path: Path, ca
 
 def test_a_system_that_fails_everywhere_is_given_up(tmp_path: Path) -> None:
     clips = [Examined(Clip(n, Path(f"{n}.mp4"), 1.0, ""), CLIPS[0].questions) for n in range(HOPELESS + 3)]
-    broken = Yes(fails={each.clip.path.name: RuntimeError("out of memory") for each in clips})
+    broken = Yes(fails={f"{n}.mp4": RuntimeError(f"out of memory: {n}.5 GiB") for n in range(HOPELESS + 3)})
     records = Records(tmp_path / "yes.jsonl")
     with pytest.raises(ConfigError, match=r"5 clips in a row failed alike.*RuntimeError: out of memory"):
         measure(broken, clips, records)
