@@ -55,9 +55,11 @@ CAMERA: Final = "street"
 FLAT_MB: Final = 32.0
 #: Growth in a minute that counts as standing still: a moving camera's memory itself takes half a megabyte.
 LEVEL_MB: Final = 3.0
-READ_S: Final = 5.0
-#: As often as the server gives back what is free (`llama_vid.spare_memory`): the least of each is what it needs.
-WINDOW_S: Final = 30.0
+#: What was given back is taken again within seconds, so it is read often.
+READ_S: Final = 1.0
+#: A little longer than the server waits before it gives back what is free (`llama_vid.spare_memory`): the least of each
+#: window is what it needs.
+WINDOW_S: Final = 40.0
 
 
 @dataclass(slots=True)
