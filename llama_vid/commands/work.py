@@ -196,7 +196,7 @@ def bench(
         int | None, typer.Option("--clients", min=1, metavar="N", help="clients: how many at once.")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, metavar="M", help="clients: for how long.")
+        float | None, typer.Option("--minutes", min=0.1, metavar="M", help="clients, glass: for how long.")
     ] = None,
     cameras: Annotated[
         int | None, typer.Option("--cameras", min=1, metavar="N", help="capacity: for how many.")
