@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
@@ -37,7 +37,8 @@ class ReadMemory(Protocol):
 class Watched(Protocol):
     """A memory as answers see it. `zone` is None for recordings; `reread` gives frames' pairs anew under a guide,
     `regions` embeddings (n, R, E) of parts of them, `people` the log odds (n,) that they show some (None where there
-    are none). `heard` is what was said meanwhile, where anything can hear it.
+    are none), `classes` the mean chances of what a classifier sees in them, by name (`PhotoClasses.told`). `heard` is
+    what was said meanwhile, where anything can hear it.
 
     `archive` holds in detail what `entries` hold coarsely, where there is one. `guide` is the text with which in mind
     the frames were read as they came, if there was one.
@@ -60,6 +61,7 @@ class Watched(Protocol):
     def reread(self, seconds: Sequence[float], guide_text: str) -> list[TokenPair]: ...
     def regions(self, seconds: Sequence[float]) -> Tensor | None: ...
     def people(self, seconds: Sequence[float]) -> Tensor | None: ...
+    def classes(self, seconds: Sequence[float]) -> Mapping[str, float]: ...
 
 
 @dataclass(slots=True)

@@ -9,13 +9,14 @@ frames, how likely the language model finds it behind the tokens, and less how l
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from llama_vid.llm import classed
 from llama_vid.llm.candidates import bases, candidates
 from llama_vid.llm.evidence import READ, Finder
 from llama_vid.llm.inquiry import Inquiry
@@ -28,11 +29,15 @@ from llama_vid.memory.entry import MemoryEntry
 from llama_vid.tokenizer.pair import TokenPair
 
 ENCODED_AT_ONCE: Final = 32  # texts that the text tower reads between two steps
+FURTHER: Final = frozenset(("thing", "object"))  # sorts that any class may be of
 ANY: Final = frozenset(("thing", "object"))  # sorts of which all things are; what the question names is none of them
+CLASSED: Final = 0.5  # z-scores by which a candidate is nearer for each of the log odds that the classifier gives it
+#: Sorts that are no things, of which a classifier of things says nothing.
+UNCLASSED: Final = frozenset(("colour", "doing", "choice"))
 SAID: Final = 2.0  # z-scores by which a candidate is nearer that the sentence names
 #: The worth, or the share of the softmax over all, from which an answer is told without "perhaps": on even-numbered
-#: clips six of nine such answers are right, of the others nine of forty-seven; on odd ones ten of eleven and 14 of 36.
-SURE: Final = 3.0
+#: clips seven of ten such answers are right, of the others ten of forty-six.
+SURE: Final = 3.5
 CLEAR: Final = 0.45
 NEAREST: Final = 16  # candidates that the language model weighs: those that the pictures fit best
 
@@ -46,19 +51,21 @@ class Weights:
     tokens: float = 1.5
     blind: float = 0.6
     told: float = 1.0
+    classes: float = 0.5
     least: float = 0.0
 
     def worth(self, parts: Parts) -> Tensor:
         """The worth (K,) of each candidate."""
         seen = self.thing * parts.thing + self.statement * parts.statement
-        return seen + self.tokens * (parts.tokens - self.blind * parts.blind) + self.told * parts.told
+        read = self.tokens * (parts.tokens - self.blind * parts.blind)
+        return seen + read + self.told * parts.told + self.classes * parts.classes
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What speaks for each of K `candidates`, (K,) each: image-text scores of the candidate alone and of its statement,
-    its mean log-probability behind the tokens and without them, and whether the sentence that the best frame matches
-    names it (1 or 0)."""
+    its mean log-probability behind the tokens and without them, whether the sentence that the best frame matches names
+    it (1 or 0), and the log odds that the tower's own classes add (`classed.py`)."""
 
     candidates: tuple[str, ...]
     thing: Tensor
@@ -66,6 +73,7 @@ class Parts:
     tokens: Tensor
     blind: Tensor
     told: Tensor
+    classes: Tensor
 
     @property
     def seen(self) -> Tensor:
@@ -84,13 +92,16 @@ def named(
     Frames are read again under what is asked about unless they are to be taken as `remembered`. Yields "" in between.
     """
     entries = shown(inquiry.entries, z)
+    seen: Mapping[str, float] = {}
     if remembered:
         pairs: Sequence[TokenPair] = [entry.pair for entry in entries]
     else:
         pairs = inquiry.watched.reread([entry.start for entry in entries], inquiry.question.subject)
+        if wanted.sort not in UNCLASSED:
+            seen = inquiry.watched.classes([entry.start for entry in entries])
     yield ""
     sentence = find.plain(inquiry.entries[int(z.argmax())])
-    work = parts(find, inquiry.question.text, wanted, entries, pairs, sentence=sentence)
+    work = parts(find, inquiry.question.text, wanted, entries, pairs, sentence=sentence, seen=seen)
     while not inquiry.cancel():
         try:
             step = next(work)
@@ -126,16 +137,22 @@ def parts(
     *,
     nearest: int = NEAREST,
     sentence: str = "",
+    seen: Mapping[str, float] | None = None,
 ) -> Generator[Pause | None, None, Parts]:
-    """What speaks for the candidates that fit the pictures of `entries` best, or that a `sentence` about them names;
-    yields between steps. `pairs` are what the language model reads.
+    """What speaks for the candidates that fit the pictures of `entries` best, or that a `sentence` about them names, or
+    that are among the classes `seen` in them; yields between steps. `pairs` are what the language model reads.
     """
+    seen = seen or {}
     images = torch.stack([entry.embedding for entry in entries]).float().cpu()
     asked = set(re.findall(r"[a-z-]+", question.lower())) if wanted.sort in ANY else set()
     listed = tuple(text for text in wanted.candidates if text.split()[-1] not in asked)
+    if wanted.sort in FURTHER:
+        listed += classed.further(seen, (*listed, *asked))
     alone = yield from _scored(find, listed, images)
     said = torch.tensor([float(names(sentence, text, wanted.sort)) for text in listed])
-    kept = sorted((alone + SAID * said).topk(min(nearest, len(alone))).indices.tolist())
+    classes = classed.worth(classed.chances(listed, seen))
+    near = alone + SAID * said + CLASSED * classes
+    kept = sorted(near.topk(min(nearest, len(near))).indices.tolist())
     texts = tuple(listed[index] for index in kept)
     stated = yield from _scored(find, [wanted.stated(text) for text in texts], images)
     model = find.language
@@ -143,11 +160,11 @@ def parts(
     targets = [answer_target(answered(text)) for text in texts]
     segments: list[Segment] = [mark_text(0.0), *pairs]
     prompt = torch.cat([embed_segments(model, segments), model.embed_text(suffix)])
-    seen = yield from find.likely(prompt, targets)
+    behind = yield from find.likely(prompt, targets)
     yield None
     blind = yield from find.likely(model.embed_text(suffix.lstrip("\n")), targets)
-    tokens, without = (torch.tensor([found.mean for found in each]) for each in (seen, blind))
-    return Parts(texts, alone[kept], stated, tokens, without, said[kept])
+    tokens, without = (torch.tensor([found.mean for found in each]) for each in (behind, blind))
+    return Parts(texts, alone[kept], stated, tokens, without, said[kept], classes[kept])
 
 
 def _scored(find: Finder, texts: Sequence[str], images: Tensor) -> Generator[None, None, Tensor]:

@@ -102,6 +102,7 @@ def _kind(text: str, known: Candidates, subject: str) -> Wanted | None:
         if words.endswith("s") and text.startswith("what ") and not re.match(rf"(?:{_BE}|{_DO})\b", left):
             continue  # "what covers the head": a verb
         one = re.sub(r"^an? ", "", singular(words)) if words.endswith("s") else words
+        one = "musical instrument" if one == "instrument" else one  # WordNet's other instruments are devices
         of_kind = known.things if one in ("object", "thing", "item") else known.of_kind(one)
         if of_kind:
             return Wanted("kind", _claim(left, subject, place=bool(match["prep"])), of_kind)

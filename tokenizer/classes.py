@@ -22,6 +22,23 @@ if TYPE_CHECKING:
 #: The cosine from which a class belongs to a text; of 0.4, 0.5, 0.6 and 0.7 the best on even-numbered clips.
 ALIKE: Final = 0.5
 CHANNELS: Final = 1280  # of the trunk whose classifier it is
+#: Chances below which a class is not told: a uniform guess is 0.001.
+TOLD: Final = 0.01
+#: The kinds whose classes lie side by side in ImageNet's order, by its numbers.
+KINDS: Final = {
+    "dog": ((151, 269),),
+    "cat": ((281, 286),),
+    "bird": ((7, 25), (80, 101), (127, 147)),
+    "fish": ((0, 7), (389, 398)),
+    "snake": ((52, 69),),
+    "lizard": ((38, 49),),
+    "turtle": ((33, 38),),
+    "bear": ((294, 298),),
+    "insect": ((300, 320),),
+    "butterfly": ((321, 327),),
+    "rabbit": ((330, 333),),
+    "monkey": ((370, 383),),
+}
 #: Names that the text tower reads at once, sorted by length, so that hardly any padding is read.
 AT_ONCE: Final = 100
 
@@ -58,6 +75,19 @@ class PhotoClasses:
         """The probability (B, 1000) of each class in patch features (B, P, C): of all frames' patches or some."""
         pooled = patches.float().mean(1).cpu()
         return torch.softmax(pooled @ self._weight.T + self._bias, -1)
+
+    def told(self, patches: Tensor) -> dict[str, float]:
+        """The classes seen in frames' patch features (B, P, C) by their mean chances, the likeliest first.
+
+        A name is followed by the kind that it is of, if it is one of `KINDS`: "beagle, dog".
+        """
+        mean = self.chances(patches).mean(0)
+        best = mean.argsort(descending=True)[: int((mean >= TOLD).sum())].tolist()
+        return {self._with_kind(index): float(mean[index]) for index in best}
+
+    def _with_kind(self, index: int) -> str:
+        kinds = [kind for kind, ranges in KINDS.items() if any(first <= index < end for first, end in ranges)]
+        return ", ".join([self._names[index], *kinds])
 
     def meant(self, phrases: Tensor) -> Tensor:
         """Which classes (1000,) bool any of a text's phrases, unit-length embeddings (K, E), stands for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -52,10 +52,16 @@ def memory(model: LanguageModel, count: int, word: str) -> list[MemoryEntry]:
     return [MemoryEntry(float(t), t + 1.0, pair, F.normalize(direction(word), dim=0)) for t in range(count)]
 
 
-def run(find: Finder, entries: Sequence[MemoryEntry], nearest: int, sentence: str = "") -> Parts:
-    work = parts(
-        find, "What animal is on the sofa?", ANIMALS, entries, [entries[0].pair], nearest=nearest, sentence=sentence
-    )
+def run(
+    find: Finder,
+    entries: Sequence[MemoryEntry],
+    nearest: int,
+    sentence: str = "",
+    seen: Mapping[str, float] | None = None,
+    wanted: Wanted = ANIMALS,
+) -> Parts:
+    question = "What animal is on the sofa?"
+    work = parts(find, question, wanted, entries, [entries[0].pair], nearest=nearest, sentence=sentence, seen=seen)
     while True:
         try:
             next(work)
@@ -94,11 +100,24 @@ def test_what_the_sentence_names_is_weighed_and_counts(tiny: LanguageModel) -> N
     assert names("Dogs sleep.", "a dog", "kind")
 
 
+def test_what_the_classifier_sees_is_weighed_and_counts(tiny: LanguageModel) -> None:
+    find, entries = finder(tiny, Words()), memory(tiny, 3, "sofa")
+    found = run(find, entries, 4, seen={"brown bear, bear": 0.6, "wok": 0.3})
+    assert found.candidates[int(found.classes.argmax())] == "a bear"
+    assert "a wok" not in found.candidates, "no animal"
+    pure = Weights(thing=0.0, statement=0.0, tokens=0.0)
+    assert found.candidates[int(pure.worth(found).argmax())] == "a bear"
+    things = Wanted("thing", "{} on the sofa", ("a dog", "a cat"))
+    assert "a wok" in run(find, entries, 4, seen={"wok": 0.3}, wanted=things).candidates
+
+
 def test_the_language_model_decides_between_equals() -> None:
     equal = torch.zeros(2)
-    one = Parts(("a dog", "a cat"), equal, equal, torch.tensor([-2.0, -1.0]), torch.tensor([-2.0, -2.0]), equal)
+    one = Parts(("a dog", "a cat"), equal, equal, torch.tensor([-2.0, -1.0]), torch.tensor([-2.0, -2.0]), equal, equal)
     assert int(Weights().worth(one).argmax()) == 1
-    blind = Parts(("a dog", "a cat"), equal, equal, torch.tensor([-1.0, -1.0]), torch.tensor([-3.0, -1.0]), equal)
+    blind = Parts(
+        ("a dog", "a cat"), equal, equal, torch.tensor([-1.0, -1.0]), torch.tensor([-3.0, -1.0]), equal, equal
+    )
     assert int(Weights().worth(blind).argmax()) == 0, "what is said anyway says nothing of the pictures"
 
 
@@ -116,7 +135,7 @@ def test_a_candidate_as_an_answer(candidate: str, answer: str) -> None:
 
 def test_an_answer_that_may_be_wrong_says_perhaps() -> None:
     assert answered("a dog", sure=False) == "Perhaps a dog."
-    assert is_sure(torch.tensor([3.2, 3.1, 3.0])), "worth much"
+    assert is_sure(torch.tensor([3.7, 3.6, 3.5])), "worth much"
     assert is_sure(torch.tensor([0.5, -2.0, -2.0])), "far more than the others"
     assert not is_sure(torch.tensor([2.0, 1.9, 1.8]))
 

@@ -33,6 +33,7 @@ KNOWN = read(
         ("Which animals run?", "kind", "{} run"),
         ("What kind of animal is on the sofa?", "kind", "{} on a sofa"),
         ("What musical instrument does she play?", "kind", "a woman play {}"),
+        ("Which instrument does she play?", "kind", "a woman play {}"),
         ("In what room are they?", "kind", "people in {}"),
         ("Where is the boat?", "place", "a boat {}"),
         ("Who is singing in the video?", "person", "{} singing"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from llama_vid.tokenizer.classes import PhotoClasses
+from llama_vid.tokenizer.classes import TOLD, PhotoClasses
 from tests.bundles import film, mini
 
 
@@ -32,6 +32,20 @@ def test_texts_mean_classes_and_a_street_shows_its_own() -> None:
         for text in ("a car driving on a road", "a dog")
     }
     assert best["a car driving on a road"] > 3 * best["a dog"], best
+
+
+@pytest.mark.model
+def test_what_is_seen_is_told_by_name_the_likeliest_first_with_its_kind() -> None:
+    classes = mini().tower.classes
+    assert classes is not None
+    beagle, wok = 162, 909  # in ImageNet's order
+    weight = classes._weight
+    patches = torch.stack([30 * weight[beagle] / weight[beagle].norm(), 30 * weight[wok] / weight[wok].norm()])
+    told = classes.told(patches[:, None])
+    assert list(told)[:2] in (["beagle, dog", "wok"], ["wok", "beagle, dog"])
+    assert list(told.values()) == sorted(told.values(), reverse=True)
+    assert min(told.values()) >= TOLD
+    assert sum(told.values()) <= 1.0 + 1e-5
 
 
 def test_other_towers_have_none() -> None:
