@@ -112,13 +112,18 @@ class Evidence(FromServer):
 
 
 class Usage(FromServer):
-    """Frames watched, video tokens that stood for them, tokens a frame; seconds to the first token and to the end."""
+    """Frames watched, video tokens that stood for them, tokens a frame; seconds to the first token and to the end.
+
+    `engine` put the answer into words; `note` says why another one that is configured did not.
+    """
 
     frames: int = 0
     video: int = 0
     per_frame: int = 2
     first_token_s: float = 0.0
     total_s: float = 0.0
+    engine: str = "local"
+    note: str = ""
 
 
 class Failure(FromServer):

@@ -151,6 +151,8 @@ class Response:
                 per_frame=max((answer.tokens.per_frame for _, answer in answers), default=2),
                 first_token_s=round(self._first_token_s, 4),
                 total_s=round(time.monotonic() - self._started, 4),
+                engine=", ".join(dict.fromkeys(answer.engine for _, answer in answers)) or "local",
+                note="; ".join(dict.fromkeys(answer.note for _, answer in answers if answer.note)),
             ),
             error=self._error,
         )

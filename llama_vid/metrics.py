@@ -24,6 +24,7 @@ from llama_vid.clients.protocol import ResponseDone, ResponseStatus
 from llama_vid.live_types import LiveSession
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.model_loading import ModelLoading
+from llama_vid.remote_metrics import RemoteState
 from llama_vid.stream.source import SourceState
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Metrics:
         ProcessCollector(namespace="llama_vid", registry=self._registry)
         self._registry.register(_ServerState(loading))
         self._registry.register(_CameraState(desk))
+        self._registry.register(RemoteState(desk))
         if journal is not None:
             self._registry.register(_JournalState(journal))
         self._first_token = Histogram(

@@ -374,6 +374,8 @@ class LLaMAVID:
         if self._thread is not None:
             self._thread.close()
             self._thread = None
+        if self.remote is not None:
+            self.remote.close()
         self.bundle.language.close()
 
     def _archive(self, frames: float | None) -> FilmArchive | None:

@@ -125,13 +125,15 @@ def token_maker(name: str) -> str | None:
 def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader:
     """Loads the bundle that the configuration names; its sessions write to the journal and begin with what is there.
 
-    Raises ConfigError for a vLLM server whose key or certificates cannot be read.
+    Raises ConfigError for a server of a language model whose key or certificates cannot be read.
     """
-    vllm = config.llm.server(config.file.parent if config.file is not None else Path())
+    beside = config.file.parent if config.file is not None else Path()
+    vllm, asked = config.llm.server(beside), config.llm.remote(beside)
 
     def load() -> LiveModel:
         from llama_vid.llm.placement import LoadOptions
         from llama_vid.model import LLaMAVID  # imports torch: in the loader's thread, after the port is open
+        from llama_vid.remote_answers import RemoteAnswers
 
         tokens, told = config.memory.context_tokens, config.model
         return LLaMAVID.from_pretrained(
@@ -144,6 +146,7 @@ def bundle_loader(config: Config, journal: Journal | None = None) -> ModelLoader
             journal=journal,
             scorer=config.model.scorer,
             vllm=vllm,
+            remote=RemoteAnswers(asked, config.memory_folder) if asked is not None else None,
             options=LoadOptions(told.quantize, told.device_map, told.max_memory, compiled=told.compile),
         )
 

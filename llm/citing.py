@@ -14,8 +14,6 @@ _TIME: Final = re.compile(
     r"(?:\b(?P<day>yesterday|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) \d{1,2} [A-Z][a-z]{2})\s+(?:at )?)?"
     r"(?<![\d:])(?P<one>\d{1,2}):(?P<two>[0-5]\d)(?::(?P<three>[0-5]\d))?(?![\d:])"
 )
-#: Seconds by which a cited time may lie outside of a span: times are written in whole ones.
-ROUNDED: Final = 1.0
 DAY_S: Final = 86_400
 
 
@@ -26,7 +24,8 @@ def cited(text: str, offered: Sequence[Evidence], zone: tzinfo | None, now: floa
         seconds = _seconds(match, zone)
         near = [item for item in offered if _in(seconds, match["day"], item, zone, now)]
         if near:
-            best = min(near, key=lambda item: item.end - item.start)  # the most exact that was given
+            # A time is most of all that of what begins with it; else of the shortest span around it.
+            best = min(near, key=lambda item: (not _begins(seconds, item, zone), item.end - item.start))
             found.setdefault((best.start, best.end), best)
     return sorted(found.values(), key=lambda item: item.start)
 
@@ -53,13 +52,23 @@ def _seconds(match: re.Match[str], zone: tzinfo | None) -> tuple[float, float]:
 def _in(times: tuple[float, float], day: str | None, item: Evidence, zone: tzinfo | None, now: float) -> bool:
     first, last = times
     if zone is None:
-        return item.start - ROUNDED <= last and first <= item.end + ROUNDED
+        return int(item.start) <= last and first <= item.end
     begin = datetime.fromtimestamp(item.start, UTC).astimezone(zone)
     today = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
     days = (today - begin.date()).days
     named = "yesterday" if days == 1 else f"{begin:%a} {begin.day} {begin:%b}"
     if day is not None and day != named:
         return False
-    since = begin.hour * 3600 + begin.minute * 60 + begin.second
-    until = since + item.end - item.start
-    return any(since - ROUNDED <= last + shift and first + shift <= until + ROUNDED for shift in (0, DAY_S))
+    since = _of_day(item.start, zone)
+    until = since + item.end - item.start + item.start % 1
+    return any(since <= last + shift and first + shift <= until for shift in (0, DAY_S))
+
+
+def _begins(times: tuple[float, float], item: Evidence, zone: tzinfo | None) -> bool:
+    start = int(item.start) if zone is None else _of_day(item.start, zone)
+    return times[0] <= start <= times[1]
+
+
+def _of_day(seconds: float, zone: tzinfo) -> int:
+    at = datetime.fromtimestamp(seconds, UTC).astimezone(zone)
+    return at.hour * 3600 + at.minute * 60 + at.second

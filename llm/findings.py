@@ -28,13 +28,17 @@ Events = Callable[[float, float], Sequence[AlertEvent]]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line about [start, end]: a scene, a sentence that was said, an alert. `near`: it bears on the question."""
+    """A line about [start, end]: a scene, a sentence that was said, an alert. `near`: it bears on the question.
+
+    A scene's `seen` stands for its text where a frame of it is shown: the frame tells more, and is right.
+    """
 
     start: float
     end: float
     when: str
     text: str
     near: bool = False
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

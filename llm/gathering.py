@@ -130,13 +130,14 @@ class Gatherer(Responder):
                 for scene in scenes(inquiry.entries)
             ]
         )
-        return tuple(
-            Note(
-                first, last, inquiry.stretch(first, last), f"{caption.rstrip('.')} ({_moving(motion)})",
-                any(still.start < last and still.end > first for still in stills),
-            )
-            for first, last, caption, motion in spans[-MOST:]
-        )  # fmt: skip
+        shown = [(still.start, still.end) for still in stills]
+        notes = []
+        for first, last, caption, motion in spans[-MOST:]:
+            when, moves = inquiry.stretch(first, last), _moving(motion)
+            near = any(begin < last and until > first for begin, until in shown)
+            text = f"{caption.rstrip('.')} ({moves})"
+            notes.append(Note(first, last, when, text, near, f"see the frames ({moves})" if near else ""))
+        return tuple(notes)
 
     def _happened(self, inquiry: Inquiry, start: float, end: float) -> tuple[Note, ...]:
         if self._events is None:

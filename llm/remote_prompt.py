@@ -16,13 +16,13 @@ import base64
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from PIL import Image
 
 from llama_vid.llm.findings import Findings, Note, thinned
-from llama_vid.llm.questions import QuestionKind, sanitize
+from llama_vid.llm.questions import sanitize
 from llama_vid.llm.remote_options import RemoteOptions
 
 #: Bytes of text that are taken for one token.
@@ -91,7 +91,7 @@ class RemotePrompt:
         asks = self._asks()
         frames = [f"Frame {number} of {len(shown)}, at {picture.when}:" for number, picture in enumerate(shown, 1)]
         used = sum(map(tokens_of, (system, asks, *frames)))
-        record = self._record(max(0, self.options.prompt_tokens - used))
+        record = self._record(max(0, self.options.prompt_tokens - used), shown=bool(shown))
         if not shown:
             content: Any = f"{record}\n\n{asks}"
         else:
@@ -113,8 +113,9 @@ class RemotePrompt:
             lines.append(CONTINUE.format(computed=_clean(self.computed, LONGEST_EARLIER * 3)))
         return "\n".join(lines)
 
-    def _record(self, budget: int) -> str:
+    def _record(self, budget: int, *, shown: bool) -> str:
         found = self.findings
+        scenes = [replace(note, text=note.seen) if shown and note.seen else note for note in found.scenes]
         head = []
         if found.about:
             head.append(f"Watched: {found.about}" + (f" (now it is {found.now})" if found.now else " of a recording"))
@@ -126,14 +127,13 @@ class RemotePrompt:
         for title, notes, share in (
             ("Alerts that were raised", found.events, left // 8),
             ("Heard", found.said, speech),
-            ("Scenes", found.scenes, left),
+            ("Scenes", scenes, left),
         ):
             lines = _fitting(notes, min(share, left))
             left -= tokens_of("\n".join(lines))
             if lines:
                 parts.append("\n".join([f"{title}:", *lines]))
-        summary = found.kind is QuestionKind.SUMMARY
-        if not parts and not summary:
+        if not parts:
             parts.append("There are no notes.")
         return "\n".join(["<record>", *head, *parts, "</record>"])
 

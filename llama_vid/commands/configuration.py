@@ -46,6 +46,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: Json =
         config = load_config(file)
         check_bind(config.server)
         check_memory(config)
+        config.llm.remote(file.parent)
     except ConfigError as problem:
         if not as_json:
             raise
@@ -62,4 +63,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE")], as_json: Json =
         print(f"warning: {message}")
     names = ", ".join(cameras) if cameras else "none"
     print(f"{file} is right: port {config.server.port}, model {config.model.name}, cameras: {names}")
+    if config.llm.engine == "openai" and (asked := config.llm.openai) is not None:
+        shown = f"up to {asked.max_images} pictures and notes" if asked.max_images else "notes"
+        print(f"every question sends {shown} to {asked.base_url} ({asked.model})")
     print(f"memory is kept in {config.memory_folder}")

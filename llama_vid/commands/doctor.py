@@ -18,6 +18,7 @@ import typer
 
 from llama_vid.commands.checks import Check, Look
 from llama_vid.commands.doctor_peers import look_at_broker, look_at_cameras, look_at_devices
+from llama_vid.commands.doctor_remote import look_at_remote_model
 from llama_vid.commands.doctor_server import look_at_bind, look_at_clock, look_at_memory
 from llama_vid.commands.doctor_server import look_at_port as server_port
 from llama_vid.commands.failure import one_line
@@ -89,6 +90,7 @@ def _configured(file: Path) -> Iterator[Look]:
     yield partial(look_at_memory, config)
     yield partial(look_at_clock, config.timezone)
     yield partial(look_at_broker, config)
+    yield partial(look_at_remote_model, config)
     yield partial(look_at_cameras, config)
 
 

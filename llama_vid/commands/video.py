@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llama_vid.commands.live import DEFAULT_CONFIG
 from llama_vid.commands.models import fetch_missing
 from llama_vid.commands.terminal import Device, Json, ModelName, busy, clock, span, watching, write_json
-from llama_vid.errors import QuestionError, SourceError
+from llama_vid.errors import ConfigError, QuestionError, SourceError
 
 if TYPE_CHECKING:
     from llama_vid.film import Film
     from llama_vid.llm.answer import Answer
+    from llama_vid.llm.remote_options import RemoteOptions
+
+    #: A remote model, and the folder that keeps what was spent on it.
+    Remote = tuple[RemoteOptions, Path]
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +57,52 @@ def clean_text(text: str, what: str) -> str:
     return text
 
 
-def open_film(video: str, model: str, device: str, question: str | None = None) -> Film:
-    """The video, taken in whole by the named model, with a progress bar; its warnings go to the log."""
+def open_film(video: str, model: str, device: str, question: str | None = None, remote: Remote | None = None) -> Film:
+    """The video, taken in whole by the named model, with a progress bar; its warnings go to the log. A `remote` model
+    puts answers into words.
+    """
     check_video(video)
     fetch_missing(model)
     with busy(f"Loading the model {model}"):
         from llama_vid.model import LLaMAVID
 
-        loaded = LLaMAVID.from_pretrained(model, device=device)
+        answers = None
+        if remote is not None:
+            from llama_vid.remote_answers import RemoteAnswers
+
+            answers = RemoteAnswers(*remote)
+        loaded = LLaMAVID.from_pretrained(model, device=device, remote=answers)
     with watching("Watching") as progress:
         film = loaded.open(video, progress=progress, question=question)
     for warning in film.warnings:
         logger.warning("%s", warning)
     return film
+
+
+def remote_of(file: Path | None, engine: str | None) -> Remote | None:
+    """The remote model that is to be asked, where a configuration or the engine is named. Raises ConfigError.
+
+    What lies in this folder sends nothing anywhere by itself: one of the two must be said.
+    """
+    if engine not in (None, "local", "openai"):
+        raise ConfigError(f"--engine {engine}: write local or openai")
+    if engine == "local" or (file is None and engine is None):
+        return None
+    from llama_vid.config import load_config
+
+    if file is None and DEFAULT_CONFIG.is_file():
+        file = DEFAULT_CONFIG
+    config = load_config(file)
+    llm = config.llm
+    if engine == "openai":
+        if llm.openai is None:
+            where = file or f"there is no {DEFAULT_CONFIG} here; it"
+            raise ConfigError(f"--engine openai: {where} needs a section llm.openai with base_url and model")
+        llm = llm.model_copy(update={"engine": "openai"})
+    elif llm.engine == "vllm":
+        raise ConfigError(f"{file}: llm.engine vllm is for the server; ask recordings with --engine local or openai")
+    options = llm.remote(file.parent if file is not None else Path())
+    return None if options is None else (options, config.memory_folder)
 
 
 def ask(
@@ -73,10 +111,22 @@ def ask(
     as_json: Json = False,
     model: ModelName = "mini",
     device: Device = "auto",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", metavar="FILE", help="Take the language model's settings (llm:) from this file."
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            "--engine", help="local, or openai: have the remote model of the configuration read what is found."
+        ),
+    ] = None,
 ) -> None:
     """Answer a question about a whole video."""
     question = clean_text(question, "question")
-    film = open_film(video, model, device, question)
+    film = open_film(video, model, device, question, remote_of(config, engine))
     if film.needs_listening(question):
         with watching("Listening") as progress:
             film.listen(progress)
@@ -109,6 +159,8 @@ def _print_grounds(answer: Answer) -> None:
         f"first token after {timing.first_token_s:.1f} s ({answer.model})",
         file=sys.stderr,
     )
+    if answer.note:
+        print(f"answered by {answer.engine}: {answer.note}", file=sys.stderr)
 
 
 def timeline(

@@ -88,7 +88,9 @@ class ChatBody(Strict):
         out = []
         for message in self.messages:
             parts = [message.content] if isinstance(message.content, str) else message.content
-            out += [part if isinstance(part, str) else part.text if isinstance(part, Text) else "[image]" for part in parts]
+            out += [
+                part if isinstance(part, str) else part.text if isinstance(part, Text) else "[image]" for part in parts
+            ]
         return "\n".join(out)
 
 
@@ -112,6 +114,10 @@ class OpenAIServer:
 
     def __init__(self) -> None:
         self.url = ""
+        self.reset()
+
+    def reset(self) -> None:
+        """As it was at first."""
         self.then: deque[Turn] = deque()
         self.requests: list[ChatBody] = []
         self.refused: list[str] = []  # what was not right about requests
@@ -162,7 +168,7 @@ def make_app(server: OpenAIServer) -> FastAPI:
             return server.refuse(turn.status, turn.message or "no", turn.code, **turn.headers)
         if body.images and not server.sees:
             return server.refuse(400, "This model does not support image input.")
-        return StreamingResponse(events(turn, body, server, request), media_type="text/event-stream")
+        return StreamingResponse(events(turn, body, server), media_type="text/event-stream")
 
     return app
 
@@ -191,7 +197,7 @@ def check(body: ChatBody, server: OpenAIServer) -> None:
             raise ValueError("an image holds EXIF data")
 
 
-async def events(turn: Turn, body: ChatBody, server: OpenAIServer, request: Request) -> AsyncIterator[bytes]:
+async def events(turn: Turn, body: ChatBody, server: OpenAIServer) -> AsyncIterator[bytes]:
     def chunk(choices: list[Choice], usage: CompletionUsage | None = None) -> bytes:
         made = ChatCompletionChunk(
             id="chatcmpl-1", created=1, model=MODEL, object="chat.completion.chunk", choices=choices, usage=usage
@@ -210,10 +216,10 @@ async def events(turn: Turn, body: ChatBody, server: OpenAIServer, request: Requ
         yield b'data: {"error": {"message": "%s", "type": "server_error"}}\n\n' % turn.error.encode()
         return
     if turn.silent:
-        while not await request.is_disconnected():
-            await asyncio.sleep(0.01)
-        server.left.set()
-        return
+        try:
+            await asyncio.Event().wait()  # cancelled when the client closes the connection
+        finally:
+            server.left.set()
     if turn.finish is None:
         raise ConnectionResetError("cut off, as the test wants it")
     yield chunk([choice(finish=turn.finish)])
