@@ -95,7 +95,8 @@ def test_capacity_grows_with_cameras_and_predicts_what_it_was_fitted_to() -> Non
     assert same["cores"] == pytest.approx(sum(load.cpu_s.values()) / load.seconds)
     assert same["mb_a_second_to_tower"] == pytest.approx(20 * 202_800 / 1e6 / 10)
     twice = predicted(costs, 8, load.encoded_share)
-    assert twice["cores"] == pytest.approx(2 * same["cores"] - same["cores_ray_itself"])
+    assert twice["cores_workers"] == pytest.approx(2 * same["cores_workers"])
+    assert twice["cores_language_model"] == same["cores_language_model"], "idle work is no cost of a camera"
     small, large = plan(costs, 100, 1.0), plan(costs, 10_000, 1.0)
     assert large["workers"] >= 10_000 / 50
     assert large["cores"] > 50 * small["cores"]
