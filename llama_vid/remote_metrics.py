@@ -21,7 +21,7 @@ class RemoteState(Collector):
     def collect(self) -> Iterator[Metric]:
         """One family for each count."""
         try:
-            remote = getattr(self._desk.model(), "remote", None)
+            remote = getattr(self._desk.model, "remote", None)
         except ProtocolError:  # the model is still loading, or there is none
             return
         if remote is None:
