@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import aioice.ice
 import av
 import pytest
 
@@ -28,8 +27,8 @@ def ingest(name: str, fps: float) -> Ingest:
 def test_it_stays_though_it_answers_no_questions_and_comes_again_at_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
-    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr("aioice.ice.CONSENT_FAILURES", 1)
     caplog.set_level(logging.INFO, "llama_vid.stream.status")
     with running_server({"web": {"url": "webrtc:", "fps": 10}}, make_ingest=ingest, ready=False) as server:
         until(lambda: "web" in server.model.sessions, "the camera")

@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import AsyncIterator
 
-import aioice.ice
 import pytest
 from aiortc import RTCPeerConnection
 
@@ -135,8 +134,8 @@ async def test_a_publisher_that_answers_no_questions_stays_as_long_as_it_sends(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """ffmpeg's WHIP muxer leaves ICE's consent checks unanswered; aioice then ends the connection, after 33 s."""
-    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.05)
-    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 1)
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.05)
+    monkeypatch.setattr("aioice.ice.CONSENT_FAILURES", 1)
     async with WhipIngest("front", fps=10) as camera, asyncio.timeout(30):
         answer = await camera.offer(await publisher.offer())
         await publisher.accept(answer.sdp)
