@@ -27,6 +27,7 @@ BENCHMARKS: Final[dict[str, str]] = {
     "cluster": "the same cameras in one process and on Ray, a worker killed",
     "capacity": "machines for so many cameras, from the cluster's figures",
     "captions": "a lecture's words: wrong ones, delays, cores",
+    "gpu": "a 7B-shaped model and ViT-L/14 on a GPU, beside its ceilings",
 }
 
 

@@ -176,7 +176,8 @@ class ImageTower(nn.Module):
             grid = engine.forward(x)
             return grid.flatten(2).transpose(1, 2), visual.head(grid)
         visual.output_tokens = True  # OpenAI-style transformer
-        pooled, tokens = visual(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._bfloat16 and x.device.type == "cuda"):
+            pooled, tokens = visual(x)
         return tokens, pooled
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:

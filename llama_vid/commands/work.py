@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 BENCH_HELP: Final = (
     "cold_start, hour, ttft, frame, file, cameras, day, recompute, tokens, alerts, clients, glass, cluster, capacity, "
-    "captions, or all."
+    "captions, gpu, or all."
 )
 
 EVAL_HELP: Final = (
@@ -201,6 +201,7 @@ def bench(
     cameras: Annotated[
         int | None, typer.Option("--cameras", min=1, metavar="N", help="capacity: for how many.")
     ] = None,
+    shape: Annotated[str | None, typer.Option("--shape", help="gpu: 7b, or tiny as a rehearsal.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a figure of the README, with the floor measured in the same run."""
@@ -209,8 +210,9 @@ def bench(
     from evaluation.report import print_table
 
     for result in run_benchmarks(
-        name, runs=runs, limit=limit, results=results, clients=clients, minutes=minutes, cameras=cameras
-    ):
+        name, runs=runs, limit=limit, results=results, clients=clients, minutes=minutes, cameras=cameras,
+        shape=shape,
+    ):  # fmt: skip
         if as_json:
             write_json(result.to_json())
         elif (printed := getattr(result, "print_rows", None)) is not None:
