@@ -96,7 +96,7 @@ def test_requirements_are_pinned_exactly_and_agree_with_the_constraints() -> Non
             name, version = line.split("==")
             pins[name.lower().replace("_", "-")] = version
     files = ("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", "requirements-mcp.txt")
-    for file in (*files, "requirements-cluster.txt"):
+    for file in (*files, "requirements-cluster.txt", "requirements-remote.txt"):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith("#"):
                 match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[a-z]+\])?==([0-9.]+)", line)
@@ -149,7 +149,7 @@ def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
 def test_every_third_party_import_is_a_direct_requirement() -> None:
     outside = {ROOT / name for name in (*OUTSIDE, "tests")}
     program = [file for file in python_files() if not outside & set(file.parents)]
-    extras = ("requirements-ocr.txt", "requirements-mcp.txt", "requirements-cluster.txt")
+    extras = ("requirements-ocr.txt", "requirements-mcp.txt", "requirements-cluster.txt", "requirements-remote.txt")
     assert not unlisted_imports(program, listed_in("requirements.txt", *extras))
     others = [file for file in python_files() if outside & set(file.parents)]
     tools = listed_in("requirements.txt", "requirements-dev.txt", "requirements-eval.txt", *extras[1:])

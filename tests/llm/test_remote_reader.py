@@ -178,9 +178,10 @@ async def test_a_server_that_falls_silent_in_the_middle(server: OpenAIServer, pr
 async def test_a_stream_that_is_cut(server: OpenAIServer, prompt: Asked, turn: Turn) -> None:
     server.then.append(turn)
     said: list[str] = []
+    pieces = reader(server).read(prompt)
+    said += [await anext(pieces), await anext(pieces)]
     with pytest.raises(RemoteFailure) as failure:
-        async for piece in reader(server).read(prompt):
-            said.append(piece)
+        await anext(pieces)
     assert failure.value.kind == "cut"
     assert said == list(DEFAULT)
 
