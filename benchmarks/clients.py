@@ -92,19 +92,20 @@ class Memory:
     samples: Sequence[Sample]
 
     def lows(self, since_s: float = 0.0) -> list[tuple[float, float]]:
-        """The least of every WINDOW_S seconds from then on, without the KV cache: (seconds, MB)."""
+        """The least of every whole WINDOW_S seconds that begin then or later, without the KV cache: (seconds, MB)."""
         windows: dict[int, tuple[float, float]] = {}
         for each in self.samples:
-            if each.at_s >= since_s:
+            number = int(each.at_s // WINDOW_S)
+            whole = since_s <= number * WINDOW_S and (number + 1) * WINDOW_S <= self.samples[-1].at_s
+            if whole:
                 own = (each.at_s, each.resident_mb - each.cached_mb)
-                number = int(each.at_s // WINDOW_S)
                 windows[number] = min(windows.get(number, own), own, key=lambda item: item[1])
         return list(windows.values())
 
     @property
     def growth_mb(self) -> float:
-        """From the first window's least to the last one's."""
-        lows = self.lows()
+        """From the first window's least to the last one's; from the first sample to the last in a run too short."""
+        lows = self.lows() or [(each.at_s, each.resident_mb - each.cached_mb) for each in self.samples]
         return lows[-1][1] - lows[0][1]
 
     @property
