@@ -51,9 +51,11 @@ class Arriving:
         # No longer than the answer: one chunk a token, a word about the cache, and the end. So writers never wait.
         self._chunks: queue.Queue[Chunk | VllmError | None] = queue.Queue(most + 3)
         self.future: Future[None] | None = None
+        self._whole = False  # all has come but what the server says of its cache
 
     def put(self, item: Chunk | VllmError | None) -> None:
         """What came; None at the end, or why there is no more."""
+        self._whole = self._whole or (isinstance(item, Chunk) and item.finish is not None)
         self._chunks.put_nowait(item)
 
     def take(self, wait: float) -> Chunk | None:
@@ -68,7 +70,7 @@ class Arriving:
 
     def close(self) -> None:
         """No more is wanted."""
-        if self.future is not None:
+        if self.future is not None and not self._whole:
             self.future.cancel()
 
 
