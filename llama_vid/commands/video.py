@@ -12,7 +12,7 @@ import typer
 
 from llama_vid.commands.live import DEFAULT_CONFIG
 from llama_vid.commands.models import fetch_missing
-from llama_vid.commands.terminal import Device, Json, ModelName, busy, clock, span, watching, write_json
+from llama_vid.commands.terminal import Device, Json, ModelName, busy, clock, plain, span, watching, write_json
 from llama_vid.errors import ConfigError, QuestionError, SourceError
 
 if TYPE_CHECKING:
@@ -131,7 +131,10 @@ def ask(
         with watching("Listening") as progress:
             film.listen(progress)
     if as_json:
-        write_json(film.ask(question))
+        found = plain(film.ask(question))
+        if found["engine"] == "local" and not found["note"]:  # nothing remote was wanted: what always was there
+            del found["engine"], found["note"]
+        write_json(found)
         return
     answer: Answer | None = None
     for piece in film.stream(question):
