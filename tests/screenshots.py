@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from playwright.sync_api import Error as PlaywrightError
@@ -99,7 +100,13 @@ def cameras(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def get(server: RunningServer, path: str) -> Any:
-    return server.http.get(path, timeout=60).json()
+    return server.http.get(path, timeout=PATIENCE_MS / 1000).json()
+
+
+def ready(server: RunningServer) -> bool:
+    """Whether the model is loaded; while it loads, a busy machine answers late."""
+    assert not server.failures, server.failures
+    return bool(server.http.get("/readyz", timeout=PATIENCE_MS / 1000).status_code == 200)
 
 
 def watched(server: RunningServer, name: str) -> float:
@@ -367,7 +374,7 @@ def attempt(browser: Browser, name: str, make: Callable[[], None]) -> None:
     began = time.monotonic()
     try:
         make()
-    except (PlaywrightError, AssertionError) as problem:
+    except (PlaywrightError, httpx.HTTPError, AssertionError) as problem:
         FAILED.append(name)
         print(f"{name}: {str(problem).splitlines()[0]}", file=sys.stderr)
     print(f"    {name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -391,8 +398,7 @@ def make_live(browser: Browser, wanted: list[str], folder: Path) -> None:
         running_server(settings, memory=folder / "memory", real_model=True, ready=False) as server,
     ):
         make_bare(browser, wanted)  # while the model loads and the cameras are watched
-        come_ready = "the model, which says why at /readyz"
-        until(lambda: server.http.get("/readyz").status_code == 200 or server.failures, come_ready, PATIENCE_MS / 1000)
+        until(lambda: ready(server), "the model", PATIENCE_MS / 1000)
         for name in SHOTS:
             if name not in wanted:
                 continue
