@@ -86,7 +86,7 @@ def test_the_front_s_journal_keeps_pauses_and_asks_the_owner_for_the_rest(tmp_pa
 
 def test_capacity_grows_with_cameras_and_predicts_what_it_was_fitted_to() -> None:
     load = Load(
-        4, 10.0, 40, {"workers": 2.0, "tower": 1.2, "language_model": 0.4, "front": 0.1, "ray_itself": 0.5},
+        4, 10.0, 40, {"workers": 2.0, "tower": 1.2, "language_model": 4.0, "front": 0.1, "ray_itself": 0.5},
         {"workers": 900.0, "tower": 500.0, "language_model": 1500.0},
         {"frames_encoded": 20, "to_tower": 20 * 202_800, "from_tower": 20 * 208_384, "to_language_model": 40 * 3_000},
     )  # fmt: skip
