@@ -131,7 +131,7 @@ def test_a_variable_that_should_be_json(monkeypatch: pytest.MonkeyPatch) -> None
     [
         ("\n\ncamras:\n  front: {url: a}\n", "llama-vid.yaml:3: unknown key 'camras'; did you mean 'cameras'?"),
         ("server:\n  prot: 1\n", "llama-vid.yaml:2: unknown key 'prot'; did you mean 'port'?"),
-        ("zzz: 1\n", "known here: server, model, timezone, memory, mqtt, webhooks, webrtc, cluster, cameras"),
+        ("zzz: 1\n", "known here: server, model, llm, timezone, memory, mqtt, webhooks, webrtc, cluster, cameras"),
         (
             "cameras:\n  a:\n    url: x.mp4\n    alerts:\n      - {name: n, when: w, fro: 3s}\n",
             "unknown key 'fro'; did you",
