@@ -53,8 +53,9 @@ ALONE: Final = 8  # questions of the one client alone
 CAMERA: Final = "street"
 #: Growth of the server's memory, beyond the camera's own, that counts as flat: the noise of an allocator.
 FLAT_MB: Final = 32.0
-#: Growth in a minute that counts as standing still: a moving camera's memory itself takes half a megabyte.
-LEVEL_MB: Final = 3.0
+#: Growth in a minute that counts as standing still: what would come to FLAT_MB in five. What is needed least varies by
+#: some 5 MB, so less cannot be told in a short run; a moving camera's memory itself takes half a megabyte.
+LEVEL_MB: Final = 6.0
 #: What was given back is taken again within seconds, so it is read often.
 READ_S: Final = 1.0
 #: A little longer than the server waits before it gives back what is free (`llama_vid.spare_memory`): the least of each
@@ -110,9 +111,9 @@ class Memory:
 
     @property
     def late_mb_per_min(self) -> float | None:
-        """By how much it grew in a minute in the last half, the line that fits best; None for a run too short."""
+        """By how much it grew in a minute in the last half, the line that fits best; None for fewer than 3 windows."""
         lows = self.lows(self.samples[-1].at_s / 2)
-        if len(lows) < 2:
+        if len(lows) < 3:
             return None
         return 60 * linear_regression(*zip(*lows, strict=True)).slope
 
