@@ -21,7 +21,7 @@ from typing import Final
 
 from llama_vid.llm.answer import Answer, AnswerPiece, Evidence
 from llama_vid.llm.citing import cited, uncited
-from llama_vid.llm.findings import Events, Findings, Told
+from llama_vid.llm.findings import Events, Findings, Note, Told
 from llama_vid.llm.gathering import Gatherer
 from llama_vid.llm.remote_errors import RemoteFailure
 from llama_vid.llm.remote_options import RemoteOptions
@@ -132,7 +132,8 @@ class RemoteAnswers:
             logger.info("The remote model named %s times that it was not given; they count as no evidence", len(wrong))
         evidence = [*ours.evidence, *(item for item in shown if not _known(item, ours.evidence))]
         if not evidence:
-            evidence = sorted(found.offered[: len(found.stills)], key=lambda item: -item.score)[:SHOWN]
+            best = found.offered[: len(found.stills)] or [_of(note) for note in found.said if note.near]
+            evidence = sorted(best, key=lambda item: -item.score)[:SHOWN]
         evidence.sort(key=lambda item: item.start)
         return replace(
             ours,
@@ -194,6 +195,10 @@ class RemoteAnswers:
             except OSError:
                 logger.warning("A kept picture cannot be read and is not sent")
         return tuple(pictures.values())
+
+
+def _of(note: Note) -> Evidence:
+    return Evidence(note.start, note.end, 1.0, f"“{note.text}”")
 
 
 def _known(item: Evidence, others: Sequence[Evidence]) -> bool:

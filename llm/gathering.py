@@ -57,6 +57,9 @@ class Gatherer(Responder):
                 inquiry.entries = tuple(inside)
             yield from self._gather(inquiry)
             return
+        if not inquiry.entries and heard is not None and heard.lines():  # a recording of speech alone
+            yield from self._gather(inquiry)
+            return
         yield from super()._answer(inquiry, about)
 
     def _by_kind(self, inquiry: Inquiry) -> Iterator[str]:
