@@ -6,8 +6,8 @@ The language model has Llama-2-7B's shape and random weights: what it says is no
 7,200 tokens (an hour, one pair a second) in batches of 256 as the program does, then a pair that is new, then a
 question of 20 tokens up to its first token, then it answers. The tower is open_clip's ViT-L/14 with random weights,
 from pixels in the machine's memory. The ceilings are measured in the same run: a large matrix product, and a copy
-within memory; a decoding step cannot be faster than reading all weights once. The peer is transformers' own `generate` with
-its static cache, after as many tokens.
+within memory; a decoding step cannot be faster than reading all weights once. The peer is transformers' own `generate`
+with its static cache, after as many tokens.
 
 On a machine without a GPU the shape is `tiny`: a rehearsal of every step, whose figures say nothing about a GPU.
 """

@@ -250,6 +250,6 @@ def header_bytes(path: Path, itemsize: int = 4) -> int:
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return itemsize * sum(math.prod(entry["shape"]) for key, entry in header.items() if key != "__metadata__")
+        return itemsize * sum(int(math.prod(entry["shape"])) for key, entry in header.items() if key != "__metadata__")
     except (OSError, ValueError, KeyError, TypeError, MemoryError) as problem:
         raise BundleError(f"{path} cannot be read as safetensors ({problem}); fetch it again") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +61,11 @@ class Decoder:
         `compiled` has torch fuse what stands around attention (norms, rotary positions, the gate): one kernel for
         several on a GPU, where a decoding step of one token waits for launches. The first calls take a minute.
         """
-        self._before, self._after = _before, _after
+        self._before: Callable[..., tuple[Tensor, Tensor, Tensor]] = _before
+        self._after: Callable[..., Tensor] = _after
         if compiled and quantise is None:  # quantised products are calls into libraries, which it cannot look into
-            self._before, self._after = (torch.compile(each, dynamic=True) for each in (_before, _after))
+            self._before = cast(Any, torch.compile(_before, dynamic=True))
+            self._after = cast(Any, torch.compile(_after, dynamic=True))
         config = module.config
         self.heads: int = config.num_attention_heads
         self.groups: int = config.num_key_value_heads
