@@ -334,3 +334,25 @@ def test_a_file_that_is_no_database_costs_no_answer(tmp_path: Path, caplog: pyte
     assert spending.take(0) != ""
     assert "in memory" in caplog.text
     spending.close()
+
+
+def test_doctor_looks_whether_the_server_has_the_model(server: OpenAIServer, tmp_path: Path) -> None:
+    from llama_vid.commands.doctor_remote import look_at_remote_model
+    from llama_vid.config import load_config
+
+    (tmp_path / "key").write_text(KEY)
+    path = tmp_path / "llama-vid.yaml"
+
+    def looked(model: str, key: str = "key") -> tuple[str, str]:
+        there = f"{{base_url: '{server.url}', model: {model}, api_key_file: {key}}}"
+        path.write_text(f"llm: {{engine: openai, openai: {there}}}\n")
+        (check,) = look_at_remote_model(load_config(path))
+        return check.status, check.detail
+
+    assert looked(MODEL) == ("ok", f"{server.url} has {MODEL}")
+    assert looked("other") == ("warning", f"{server.url} does not list other; it lists {MODEL}")
+    (tmp_path / "bad").write_text("sk-wrong")
+    status, detail = looked(MODEL, "bad")
+    assert (status, "refuses the key" in detail, "sk-wrong" in detail) == ("problem", True, False)
+    assert looked(MODEL, "none")[0] == "problem"
+    assert not server.requests  # it costs nothing
