@@ -116,7 +116,8 @@ def test_model_parts_are_pinned_by_hash() -> None:
 def listed_in(*files: str) -> set[str]:
     """The packages that requirement files name."""
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
-    return {re.split(r"==|\[", line)[0].lower().replace("_", "-") for line in lines if line and not line.startswith("#")}
+    named = [re.split(r"==|\[", line)[0] for line in lines if line and not line.startswith("#")]
+    return {name.lower().replace("_", "-") for name in named}
 
 
 def unlisted_imports(files: list[Path], listed: set[str]) -> set[str]:
