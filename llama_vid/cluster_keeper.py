@@ -12,7 +12,7 @@ from datetime import UTC
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from llama_vid.bundle import Bundle
 from llama_vid.camera_rules import CameraRules
@@ -20,7 +20,8 @@ from llama_vid.camera_speech import CameraSpeech
 from llama_vid.caption_desk import record_of
 from llama_vid.cluster_mirror import DistantIntake, Feed, Mirrors, SentRecorder
 from llama_vid.cluster_wire import CameraNews, Order
-from llama_vid.errors import EndOfStream, LlamaVidError, SourceError
+from llama_vid.errors import EndOfStream, LlamaVidError
+from llama_vid.frame_queue import FrameQueue
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.llm.rules.scoring import RuleScorer
 from llama_vid.llm.rules.watcher import RuleWatcher, SecondLook
@@ -30,7 +31,6 @@ from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.memory.lease import FencedError
 from llama_vid.model_thread import ModelThread, Priority
-from llama_vid.recorder import BATCH
 from llama_vid.stream.audio import AudioQueue
 from llama_vid.stream.frame import Frame
 from llama_vid.stream.masking import MaskedSource
@@ -40,8 +40,6 @@ from llama_vid.stream.status import Status, Told
 
 logger = logging.getLogger(__name__)
 
-#: Frames that wait for the tower; beyond that the oldest is dropped and counted: 16 s at one a second.
-WAITING: Final = 16
 #: The channel of a camera's journal through which alerts reach the front server.
 FRONT: Final = "front"
 #: A worker that was killed holds the folder's lock for a moment longer than its actor lives.
@@ -57,18 +55,15 @@ class PushedSource(Told):
 
     def __init__(self, name: str) -> None:
         self._status = Status(name)
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)
-        self._count = self._dropped = 0
+        self._frames = FrameQueue(name)
+        self._count = 0
 
     async def push(self, frame: Frame | None) -> None:
         """The next frame, or None: there will be none. The oldest is dropped where nobody takes them."""
         if frame is not None:
             self._status.set("live", "")
             self._count += 1
-        if self._frames.full():
-            self._frames.get_nowait()
-            self._dropped += 1
-        self._frames.put_nowait(frame)
+        self._frames.put(frame)
 
     async def __aenter__(self) -> Self:
         return self
@@ -89,7 +84,7 @@ class PushedSource(Told):
     @property
     def stats(self) -> SourceStats:
         """Frames that came, and those that nobody took."""
-        return SourceStats(self._count, self._dropped, 0, [])
+        return SourceStats(self._count, self._frames.dropped, 0, [])
 
 
 def open_journal(order: Order, wait_s: float = LOCKED_S) -> Journal:
@@ -133,9 +128,7 @@ class Keeper:
         self.order = order
         self._bundle, self._thread, self._intake, self._mirrors = bundle, thread, intake, mirrors
         self._look, self._recent_minutes, self._load_hearing, self._wake = look, recent_minutes, load_hearing, wake
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)
-        self._dropped = 0
-        self._newest: Frame | None = None
+        self._frames = FrameQueue(order.name)
         self._over = False
         self._group = asyncio.TaskGroup()
         self._stack = contextlib.AsyncExitStack()
@@ -174,7 +167,12 @@ class Keeper:
         await self._group.__aenter__()
         if self._speech is not None:
             await self._speech.__aenter__()
-        work = {"pull": self._pull(), "watch": self._watch(), "looks": self.rules.run(), "feed": self.feed.run()}
+        work = {
+            "pull": self._frames.pull(self._source),
+            "watch": self._watch(),
+            "looks": self.rules.run(),
+            "feed": self.feed.run(),
+        }
         self._tasks = [self._group.create_task(what, name=f"{name}-{order.name}") for name, what in work.items()]
 
     async def __aexit__(
@@ -221,8 +219,9 @@ class Keeper:
         recorder, stats = self.recorder, self._source.stats
         bank, journal = recorder.bank, self.journal.state
         state = (str(self._source.state), self._state[1])
+        dropped = stats.dropped + self._frames.dropped
         return CameraNews(
-            *state, SourceStats(stats.frames, stats.dropped + self._dropped, stats.reconnects, list(stats.warnings)),
+            *state, SourceStats(stats.frames, dropped, stats.reconnects, list(stats.warnings)),
             recorder.start, recorder.end, bank.frames, len(bank), bank.tokens, bank.budget.frames_tokens,
             recorder.restored, self._speech.stats if self._speech is not None else None,
             self._speech.settled if self._speech is not None else None, self._over,
@@ -247,8 +246,7 @@ class Keeper:
     async def forget(self, start: float, end: float) -> None:
         """Forget [start, end) in memory and rules; the journal is told by whoever asked, and then `recall`."""
         await self.rules.forget(start, end)
-        if self._newest is not None and start <= self._newest.seconds < end:
-            self._newest = None
+        self._frames.forget(start, end)
         await self._thread.run(Priority.FRAMES, lambda: self.recorder.forget(start, end))
 
     async def recall(self) -> None:
@@ -263,7 +261,7 @@ class Keeper:
 
     async def snapshot(self, seconds: float | None) -> bytes | None:
         """The picture nearest to a time (None: the newest frame) as JPEG."""
-        recorder, newest = self.recorder, self._newest
+        recorder, newest = self.recorder, self._frames.newest
         if seconds is None and newest is not None:
             await self._thread.run(Priority.FRAMES, lambda: recorder.see_last(newest.image, newest.seconds))
         return await asyncio.to_thread(recorder.jpeg, seconds)
@@ -286,36 +284,14 @@ class Keeper:
             self.rules.gone()
         self._wake()
 
-    async def _pull(self) -> None:
-        try:
-            while True:
-                frame = await self._source.recv()
-                self._newest = frame
-                self._put(frame)
-        except EndOfStream:
-            logger.info("%s has ended", self.order.name)
-        except SourceError as problem:
-            logger.warning("%s: %s", self.order.name, problem)
-        self._put(None)
-
-    def _put(self, frame: Frame | None) -> None:
-        if self._frames.full():
-            self._frames.get_nowait()
-            self._dropped += 1
-        self._frames.put_nowait(frame)
-
     async def _watch(self) -> None:
         while not self._over:
-            waiting: list[Any] = [await self._frames.get()]
-            while len(waiting) < BATCH and not self._frames.empty():
-                waiting.append(self._frames.get_nowait())
-            frames = [frame for frame in waiting if frame is not None]
+            frames, over = await self._frames.take()
             try:
                 if frames:
                     await self._intake.add(self.recorder, frames)
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.order.name)
-            over = None in waiting
             self.rules.tell()
             self.feed.news()
             if over:

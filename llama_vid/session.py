@@ -16,8 +16,9 @@ from llama_vid.camera_speech import CameraSpeech
 from llama_vid.camera_transcript import CameraTranscript
 from llama_vid.caption_desk import record_of
 from llama_vid.chronicle import Chronicle
-from llama_vid.errors import EndOfStream, QuestionError, SourceError
+from llama_vid.errors import QuestionError, SourceError
 from llama_vid.film import Watching
+from llama_vid.frame_queue import FrameQueue
 from llama_vid.intake import Intake
 from llama_vid.leisure import Leisure
 from llama_vid.llm.answer import AnswerPiece, MemoryUse, Moment, Span, TokenUse
@@ -35,16 +36,13 @@ from llama_vid.llm.steps import Pause
 from llama_vid.llm.transcript import Encode, Heard
 from llama_vid.memory.entry import MemoryEntry
 from llama_vid.model_thread import ModelThread, Priority
-from llama_vid.recorder import BATCH, Recorder
+from llama_vid.recorder import Recorder
 from llama_vid.remote_answers import Asking, Conversations, RemoteAnswers
-from llama_vid.stream.frame import Frame
 from llama_vid.stream.source import Source, SourceState, SourceStats, StateCallback
 from llama_vid.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-#: Frames that wait for the model thread; beyond that the oldest is dropped and counted: 16 s at one a second.
-WAITING: Final = 16
 #: Conversations whose subject is remembered for follow-up questions.
 CONVERSATIONS: Final = 256
 #: Seconds until it is looked again whether another machine, that runs the language model, has sent something.
@@ -92,10 +90,8 @@ class Session:
         self._upkeep = Upkeep(name, self._watching, self._chronicle, thread, leisure)
         self._rules = CameraRules(watcher, recorder, thread, on_alert) if watcher is not None else None
         self._speech = listen(self._said) if listen is not None else None
-        self._frames: asyncio.Queue[Frame | None] = asyncio.Queue(WAITING)  # None: no more will come
+        self._frames = FrameQueue(name)
         self._over = False  # every frame of a source that has ended is in memory
-        self._dropped = 0
-        self._newest: Frame | None = None
         self._forgets = 0  # how often part of the memory was forgotten
         self._seen = asyncio.Condition()
         self._group = asyncio.TaskGroup()
@@ -110,7 +106,7 @@ class Session:
         if self._speech is not None:
             await self._speech.__aenter__()
         self._tasks = [
-            self._group.create_task(self._pull(), name=f"pull-{self.name}"),
+            self._group.create_task(self._frames.pull(self._source), name=f"pull-{self.name}"),
             self._group.create_task(self._watch(), name=f"watch-{self.name}"),
             self._group.create_task(self._upkeep.run(), name=f"upkeep-{self.name}"),
             self._group.create_task(self._upkeep.prepare(self._responder.preparing()), name=f"prepare-{self.name}"),
@@ -160,7 +156,7 @@ class Session:
     def stats(self) -> SourceStats:
         """The source's counts, with the frames that the model was too slow for among the dropped."""
         stats = self._source.stats
-        return SourceStats(stats.frames, stats.dropped + self._dropped, stats.reconnects, stats.warnings)
+        return SourceStats(stats.frames, stats.dropped + self._frames.dropped, stats.reconnects, stats.warnings)
 
     @property
     def watched_s(self) -> float:
@@ -305,7 +301,7 @@ class Session:
     async def snapshot(self, seconds: float | None = None) -> bytes | None:
         """The picture nearest to a time (None: the newest frame) as JPEG."""
         recorder = self._watching.recorder
-        newest = self._newest
+        newest = self._frames.newest
         if seconds is None and newest is not None:
             # Here and nowhere else: a second thread that computes with torch would slow the first one down.
             await self._thread.run(Priority.FRAMES, lambda: recorder.see_last(newest.image, newest.seconds))
@@ -319,8 +315,7 @@ class Session:
         self._conversations.forget()
         if self._rules is not None:
             await self._rules.forget(start, end)
-        if self._newest is not None and start <= self._newest.seconds < end:
-            self._newest = None
+        self._frames.forget(start, end)
         recorder, context = self._watching.recorder, self._watching.context
 
         def forgotten() -> None:
@@ -369,37 +364,16 @@ class Session:
         if rules is not None:
             self._thread.submit(Priority.FRAMES, lambda: rules.hear(line.start, line.end, line.text))
 
-    async def _pull(self) -> None:
-        try:
-            while True:
-                frame = await self._source.recv()
-                self._newest = frame
-                self._put(frame)
-        except EndOfStream:
-            logger.info("%s has ended", self.name)
-        except SourceError as problem:
-            logger.warning("%s: %s", self.name, problem)
-        self._put(None)
-
-    def _put(self, frame: Frame | None) -> None:
-        if self._frames.full():
-            self._frames.get_nowait()
-            self._dropped += 1
-        self._frames.put_nowait(frame)
-
     async def _watch(self) -> None:
         recorder = self._watching.recorder
         while not self._over:
-            waiting = [await self._frames.get()]
-            while len(waiting) < BATCH and not self._frames.empty():
-                waiting.append(self._frames.get_nowait())
-            frames = [frame for frame in waiting if frame is not None]
+            frames, over = await self._frames.take()
             try:
                 if frames:
                     await self._intake.add(recorder, frames)
             except Exception:  # one bad frame must not end a camera
                 logger.exception("%s: a frame could not be taken in", self.name)
-            self._over = None in waiting
+            self._over = over
             if self._rules is not None:
                 self._rules.tell()
                 if self._over:

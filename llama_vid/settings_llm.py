@@ -15,6 +15,7 @@ from llama_vid.clients.mqtt.options import read_secret
 from llama_vid.errors import ConfigError
 from llama_vid.llm.remote_options import RemoteOptions
 from llama_vid.llm.vllm_options import VllmOptions, is_private
+from llama_vid.settings_address import trusted_certificates, web_address
 from llama_vid.settings_section import Seconds, Section
 from llama_vid.settings_vllm import VllmSettings
 
@@ -55,17 +56,8 @@ class OpenAISettings(Section):
     @field_validator("base_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        value = value.strip().rstrip("/")
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme.lower() in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            good, parts = False, urlsplit("")
-        if not good or parts.query or parts.fragment or any(ord(letter) <= 32 for letter in value):
-            raise ValueError("base_url is no web address; write https://api.openai.com/v1 or http://127.0.0.1:11434/v1")
-        if parts.username or parts.password:
-            raise ValueError("base_url holds a password; put the server's key into a file and name it in api_key_file")
-        return value if parts.path.strip("/") else f"{value}/v1"
+        value = web_address(value, "https://api.openai.com/v1 or http://127.0.0.1:11434/v1")
+        return value if urlsplit(value).path.strip("/") else f"{value}/v1"
 
     @model_validator(mode="after")
     def _trusted(self) -> OpenAISettings:
@@ -102,16 +94,14 @@ class OpenAISettings(Section):
                 )
         if key is not None and not (key.isascii() and key.isprintable()):
             raise ConfigError("llm.openai: the key holds letters that no key has; copy it again, in one line")
-        ca = None if self.ca is None else folder / self.ca.expanduser()
-        if ca is not None and not ca.is_file():
-            raise ConfigError(f"llm.openai.ca: there is no file {ca}; name a PEM file of the certificates to trust")
+        ca = trusted_certificates(self.ca, folder, "llm.openai.ca")
         return RemoteOptions(
             self.base_url, self.model, key,
             connect_s=self.connect_timeout, first_s=self.timeout, token_s=self.token_timeout, retries=self.retries,
             max_images=self.max_images, image_side=self.image_size, detail=self.detail,
             prompt_tokens=self.prompt_tokens, max_tokens=self.max_tokens, temperature=self.temperature,
             requests_per_hour=self.requests_per_hour, images_per_hour=self.images_per_hour, fallback=self.fallback,
-            ca=None if ca is None else str(ca),
+            ca=ca,
             cameras=None if self.cameras is None else frozenset(self.cameras),
         )  # fmt: skip
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from llama_vid.clients.mqtt.options import read_secret
-from llama_vid.errors import ConfigError
 from llama_vid.llm.vllm_options import BLOCK_TOKENS, VllmOptions, is_private
+from llama_vid.settings_address import trusted_certificates, web_address
 from llama_vid.settings_section import Seconds, Section
 
 Wait = Annotated[Seconds, Field(gt=0, le=3600)]
@@ -41,17 +41,7 @@ class VllmSettings(Section):
     @field_validator("base_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        value = value.strip().rstrip("/").removesuffix("/v1")
-        try:
-            parts = urlsplit(value)
-            good = parts.scheme.lower() in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            good, parts = False, urlsplit("")
-        if not good or parts.query or parts.fragment or any(ord(letter) <= 32 for letter in value):
-            raise ValueError("base_url is no web address; write http://host:8000 or https://host/path")
-        if parts.username or parts.password:
-            raise ValueError("base_url holds a password; put the server's key into a file and name it in api_key_file")
-        return value
+        return web_address(value, "http://host:8000 or https://host/path").removesuffix("/v1")
 
     @model_validator(mode="after")
     def _trusted(self) -> VllmSettings:
@@ -71,12 +61,10 @@ class VllmSettings(Section):
     def options(self, folder: Path = Path()) -> VllmOptions:
         """What the client takes; paths count from `folder`, the settings file's. Raises ConfigError."""
         key = None if self.api_key_file is None else read_secret(folder / self.api_key_file, "llm.vllm.api_key_file")
-        ca = None if self.ca is None else folder / self.ca
-        if ca is not None and not ca.is_file():
-            raise ConfigError(f"llm.vllm.ca: there is no file {ca}; name a PEM file of the certificates to trust")
+        ca = trusted_certificates(self.ca, folder, "llm.vllm.ca")
         return VllmOptions(
             self.base_url, self.model, key,
             connect_s=self.connect_timeout, first_s=self.timeout, token_s=self.token_timeout, retries=self.retries,
             at_once=self.at_once, block_tokens=self.block_tokens, plain_http=self.plain_http,
-            ca=None if ca is None else str(ca), fallback=self.fallback,
+            ca=ca, fallback=self.fallback,
         )  # fmt: skip

@@ -17,6 +17,7 @@ from llama_vid.memory.journal import Journal
 from llama_vid.stream.frame import Frame
 from tests.bundles import film
 from tests.model.test_session import BEGIN, Reel
+from tests.peers.waiting import until
 
 if TYPE_CHECKING:
     from llama_vid.model import LLaMAVID
@@ -60,7 +61,7 @@ async def test_answers_know_nothing_of_it(model: LLaMAVID, journal: Journal, str
         watching = session._watching
         before = await asked(session, "Is there a bicycle?")
         assert any(seconds < BEGIN + 10 for seconds in before.timestamps)
-        assert watching.context.length > 0
+        await until(lambda: watching.context.length > 0)
         anchor = watching.entries[0].pair
 
         await forget(session, journal, BEGIN - 5, BEGIN + 10)
