@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from llama_vid.access_tokens import read_tokens
 from llama_vid.errors import ConfigError
@@ -32,6 +33,7 @@ SectionT = TypeVar("SectionT", bound=BaseModel)
 MAX_FILE_BYTES = 1_000_000
 #: Values of a file, as often as aliases repeat them: ten nested aliases of ten would be more than a machine can hold.
 MAX_VALUES = 100_000
+MAX_DEPTH = 64  # of collections in each other: a configuration has five
 _CREATE = "llama-vid token create NAME"
 
 
@@ -140,6 +142,7 @@ def _read(path: Path) -> CommentedMap:
     except UnicodeDecodeError:
         raise ConfigError(f"{path.name}: is not UTF-8 text; give a YAML file") from None
     try:
+        _check_depth(path.name, text)
         tree = YAML(typ="rt").load(text)
     except MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
@@ -147,13 +150,20 @@ def _read(path: Path) -> CommentedMap:
         raise ConfigError(f"{path.name}{line}: not valid YAML: {_first_line(problem.problem)}") from None
     except (YAMLError, ValueError) as problem:
         raise ConfigError(f"{path.name}: not valid YAML: {_first_line(str(problem))}") from None
-    except RecursionError:
-        raise ConfigError(f"{path.name}: nested too deeply; a configuration has five levels") from None
     if tree is None:
         return CommentedMap()
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path.name}:1: the file must be sections such as 'server:' and 'cameras:'")
     return tree
+
+
+def _check_depth(name: str, text: str) -> None:
+    """Raise ConfigError for YAML whose collections lie deeper in each other than MAX_DEPTH; what reads it recurses."""
+    depth = 0
+    for event in YAML(typ="rt").parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise ConfigError(f"{name}: nested too deeply; a configuration has five levels")
 
 
 def _first_line(text: str | None) -> str:

@@ -93,7 +93,7 @@ def test_a_box_is_drawn_on_the_picture(front: Page, server: RunningServer) -> No
     front.click("#tab-rules")
     assert front.is_visible("#zone")
     front.click('#camera-list [data-id="back"]')
-    assert front.is_hidden("#zone")
+    front.wait_for_selector("#zone", state="hidden")
     assert front.is_checked('[name="where"][value="all"]')
 
 
