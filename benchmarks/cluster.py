@@ -47,7 +47,7 @@ from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 CAMERAS: Final = 8
 FIT: Final = 4  # cameras whose figures predict those of CAMERAS
 SECONDS: Final = 15.0
-SETTLE_S: Final = 4.0
+SETTLE_S: Final = 25.0  # what is embedded in idle time for the first questions is no part of a frame
 BEGIN_S: Final = 60.0
 GOAL_S: Final = 10.0  # from a worker's death to its cameras' next frames
 RULES: Final = (
