@@ -119,19 +119,19 @@ def plan(costs: Costs, cameras: int, share: float, fps: float = 1.0) -> dict[str
     }
 
 
-#: Measured by the steps of `llama-vid bench cluster` with four cameras (docs/scaling.md says on what).
+#: Measured by `llama-vid bench cluster` with four cameras (docs/scaling.md says on what).
 MEASURED: Final = Costs(
-    worker_ms=55.3,
-    tower_ms=28.5,
-    language_idle_cores=0.41,
-    front_ms=6.9,
-    ray_ms=18.1,
+    worker_ms=46.7,
+    tower_ms=22.3,
+    language_idle_cores=0.27,
+    front_ms=4.1,
+    ray_ms=16.4,
     to_tower_bytes=202_800,
     from_tower_bytes=211_460,
     to_language_bytes=8_824,
-    worker_mb=1135,
-    tower_mb=1060,
-    language_mb=1335,
+    worker_mb=1238,
+    tower_mb=1086,
+    language_mb=1564,
 )
 
 
