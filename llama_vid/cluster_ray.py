@@ -34,6 +34,8 @@ QUIET: Final = {
 #: Where Ray is started here, it must listen on the loopback interface alone: its ports ask nobody for a password. By
 #: default it takes the machine's outward address; this is how it is kept from that (its name is history).
 LOOPBACK: Final = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+#: Ray starts its workers with niceness 15: beside any other work on the machine they would get next to nothing.
+EQUAL: Final = {"RAY_worker_niceness": "0"}
 #: Threads of each process: cameras' and the pool's share one budget of processors.
 ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 START_S: Final = 240.0
@@ -186,7 +188,7 @@ class RayCluster:
 
 def set_environment(*, here: bool) -> None:
     """Tell Ray what it reads when it is imported: call this before anything imports it. `here`: it is started here."""
-    for name, value in {**QUIET, **ONE_THREAD, **(LOOPBACK if here else {})}.items():
+    for name, value in {**QUIET, **EQUAL, **ONE_THREAD, **(LOOPBACK if here else {})}.items():
         os.environ.setdefault(name, value)
 
 

@@ -16,13 +16,13 @@ from tests.conftest import write_video
 from tests.llm.conftest import save_tiny
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> TinyParts:
     """The tiny model, its language model saved."""
     return TinyParts(save_tiny(tmp_path_factory.mktemp("tiny-language-model")))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_cluster(parts: TinyParts) -> Iterator[RayCluster]:
     """Pool, language model's host and two workers, running."""
     set_environment(here=True)  # before anything imports Ray
@@ -36,7 +36,7 @@ def ray_cluster(parts: TinyParts) -> Iterator[RayCluster]:
         asyncio.run(cluster.close())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def colour_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four seconds each of red, green, blue and grey."""
     return write_video(tmp_path_factory.mktemp("colours") / "film.mp4", coloured("red", "green", "blue", "grey"))

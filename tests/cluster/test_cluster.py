@@ -247,3 +247,13 @@ def test_ray_listens_on_this_machine_alone(ray_cluster: RayCluster) -> None:
                         name = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ")[:80].decode()
                         open_to_all.append(f"{name} on {address}")
     assert not open_to_all
+
+
+def test_its_processes_are_as_nice_as_the_program(ray_cluster: RayCluster) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    found = []
+    for number in descendants():
+        with contextlib.suppress(OSError):
+            found.append(os.getpriority(os.PRIO_PROCESS, int(number)))
+    assert len(found) >= 4, "workers, tower, language model's host"
+    assert max(found) == ours
