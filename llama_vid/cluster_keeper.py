@@ -229,15 +229,11 @@ class Keeper:
         )  # fmt: skip
 
     def alerts(self) -> list[tuple[str, int, AlertChange]]:
-        """What the front has not got yet, oldest first; each is handed out once, until `resend`."""
+        """What the front has not got yet, oldest first, each once: what gets lost the next owner tells again."""
         found = self.journal.alerts.undelivered(FRONT, ALERTS)
         fresh = [(self.order.name, out.seq, out.change) for out in found if out.seq > self._given]
         self._given = max([self._given, *(seq for _, seq, _ in fresh)])
         return fresh
-
-    def resend(self) -> None:
-        """What was handed out and not acknowledged may be lost."""
-        self._given = 0
 
     def acknowledge(self, number: int) -> None:
         """The front has everything up to this number on its own disk."""

@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 
 from llama_vid.access_tokens import read_tokens
 from llama_vid.errors import ConfigError
@@ -141,9 +141,12 @@ def _read(path: Path) -> CommentedMap:
         raise ConfigError(f"{path}: cannot be read ({problem.strerror}); give an existing file with --config") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path.name}: is not UTF-8 text; give a YAML file") from None
+    yaml = YAML(typ="rt")
+    yaml.max_depth = MAX_DEPTH
     try:
-        _check_depth(path.name, text)
-        tree = YAML(typ="rt").load(text)
+        tree = yaml.load(text)
+    except MaxDepthExceededError:
+        raise ConfigError(f"{path.name}: nested too deeply; a configuration has five levels") from None
     except MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -155,15 +158,6 @@ def _read(path: Path) -> CommentedMap:
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path.name}:1: the file must be sections such as 'server:' and 'cameras:'")
     return tree
-
-
-def _check_depth(name: str, text: str) -> None:
-    """Raise ConfigError for YAML whose collections lie deeper in each other than MAX_DEPTH; what reads it recurses."""
-    depth = 0
-    for event in YAML(typ="rt").parse(text):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{name}: nested too deeply; a configuration has five levels")
 
 
 def _first_line(text: str | None) -> str:

@@ -56,7 +56,7 @@ def presupposed(question: str) -> str:
 
     "What colour is the dog?" -> "a dog"; "How many women are there?" -> "a woman"; "Who is dancing?" -> "dancing".
     """
-    text = " ".join(question.lower().replace("’", "'").split()).strip(" ?.!")
+    text = _plain(question)
     if re.match(rf"^{AUXILIARY}\b", text):
         return ""
     if asks_who(text):
@@ -89,9 +89,13 @@ def absent(find: Finder, inquiry: Inquiry, look: Callable[[Sequence[float]], Ten
     closer = find.closer(inquiry.entries, z, text, look or inquiry.watched.regions)
     if find.calibration.probability(*find.weighed(inquiry.entries, z, asked), closer) >= DENIED_BELOW:
         return ""
-    if asks_who(inquiry.question.text.lower().strip(" ?.!")):
+    if asks_who(_plain(inquiry.question.text)):
         return "I have not seen anyone."
     return f"I have not seen {'anyone ' if doing else ''}{thing}."
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.lower().replace("’", "'").split()).strip(" ?.!")
 
 
 def _familiar(noun: str) -> bool:

@@ -26,6 +26,7 @@ from llama_vid.commands.inventory import find_bundles, find_parts
 from llama_vid.commands.live import DEFAULT_CONFIG
 from llama_vid.commands.terminal import Json, busy, write_json
 from llama_vid.errors import ConfigError
+from llama_vid.needs import free_bytes
 
 MEMORY_WANTED_GB = 2.0  # mini with its caches and an hour of video
 DISK_WANTED_GB = 1.0
@@ -149,14 +150,14 @@ def look_at_machine() -> Iterator[Check]:
         "bfloat16 in hardware" if "avx512_bf16" in flags or "amx_bf16" in flags else "no bfloat16 in hardware (slower)"
     )
     yield Check("processor", "ok", f"{cores} core{'s' if cores != 1 else ''}, {bf16}")
-    free = _available_gb()
+    free = free_bytes()
     if free is None:
         yield Check("memory", "ok", "size unknown on this system")
-    elif free < MEMORY_WANTED_GB:
+    elif free / 1e9 < MEMORY_WANTED_GB:
         fix = "close other programs, or set memory.context_tokens lower"
-        yield Check("memory", "warning", f"{free:.1f} GB free, {MEMORY_WANTED_GB:.0f} GB wanted", fix)
+        yield Check("memory", "warning", f"{free / 1e9:.1f} GB free, {MEMORY_WANTED_GB:.0f} GB wanted", fix)
     else:
-        yield Check("memory", "ok", f"{free:.1f} GB free")
+        yield Check("memory", "ok", f"{free / 1e9:.1f} GB free")
     if importlib.util.find_spec("torch") is not None:
         import torch
 
@@ -198,10 +199,3 @@ def _read(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _available_gb() -> float | None:
-    for line in _read("/proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 / 1e9
-    return None
