@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from llama_vid.errors import ConfigError
 from llama_vid.llm.remote_errors import RemoteFailure, failure_of, host_of
 from llama_vid.llm.remote_options import RemoteOptions
+from llama_vid.llm.trust import trusting
 
 T = TypeVar("T")
 
@@ -53,10 +52,7 @@ class RemoteClient:
         self.options = options
         self._trust = None
         if options.base_url.lower().startswith("https:"):
-            try:
-                self._trust = ssl.create_default_context(cafile=options.ca)
-            except (OSError, ssl.SSLError):
-                raise ConfigError(f"llm.openai.ca: {options.ca} holds no certificates; name a PEM file") from None
+            self._trust = trusting(options.ca, "llm.openai.ca")
 
     async def stream(
         self, messages: list[dict[str, Any]], dialect: Dialect, said: Said, within: float

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 
 import httpx
 
-from llama_vid.errors import ConfigError
+from llama_vid.llm.trust import trusting
 from llama_vid.llm.vllm_errors import VllmError
 from llama_vid.llm.vllm_options import VllmOptions, is_private
 
@@ -30,7 +29,7 @@ class PrivateTransport(httpx.AsyncHTTPTransport):
         self._plain_http = options.plain_http
         # Idle connections are kept for what vLLM's uvicorn keeps them (5 s), less a little: no request on a closed one.
         limits = httpx.Limits(max_connections=options.at_once + 2, keepalive_expiry=4.0)
-        super().__init__(verify=_trust(options.ca), limits=limits)
+        super().__init__(verify=trusting(options.ca, "llm.vllm.ca"), limits=limits)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request, as httpx asks for it."""
@@ -54,14 +53,3 @@ async def _private(host: str, port: int) -> str:
             "not sent there unencrypted; use https in llm.vllm.base_url, or set llm.vllm.plain_http if the way is safe"
         )
     return addresses[0]
-
-
-def _trust(ca: str | None) -> ssl.SSLContext:
-    """Whose certificates count: those of the PEM file `ca`, or the system's. Raises ConfigError."""
-    context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context = ssl.create_default_context(cafile=ca)
-        except (OSError, ssl.SSLError) as problem:
-            raise ConfigError(f"llm.vllm.ca: {ca} holds no certificates ({problem}); give a PEM file") from None
-    return context
