@@ -30,7 +30,7 @@ from typing import Any, Final
 import aiomqtt
 
 from benchmarks.asking import percentile
-from benchmarks.cameras import own_cpu_s
+from benchmarks.processes import own_cpu_s
 from benchmarks.rule_costs import rule_costs
 from benchmarks.samples import loop_film
 from benchmarks.wall import QUIET_RATE, QUIET_SIZE, Wall, clip_images, write_film

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from benchmarks.asking import percentile
+from benchmarks.processes import own_cpu_s, resident_mb
 from benchmarks.wall import Wall, busy_films, quiet_films
 from llama_vid.errors import EndOfStream, LlamaVidError
 from llama_vid.model import LLaMAVID
@@ -190,20 +190,6 @@ class Meter:
         """What was used since."""
         wall_s = time.perf_counter() - self._began
         return Load((own_cpu_s() - self._own) / wall_s, (self._wall.cpu_s - self._theirs) / wall_s, resident_mb())
-
-
-def own_cpu_s() -> float:
-    """Processor seconds of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def resident_mb() -> float:
-    """Resident memory of this process now, in megabytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise LlamaVidError("/proc/self/status does not say VmRSS; this benchmark needs Linux")
 
 
 async def _begun(frames: Sequence[list[float]]) -> None:

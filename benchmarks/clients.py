@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import tempfile
 import time
 from collections import Counter
@@ -35,10 +34,10 @@ from typing import Any, Final, Literal
 import httpx
 
 from benchmarks.asking import percentile
-from benchmarks.cameras import own_cpu_s
+from benchmarks.processes import cpu_s, own_cpu_s, resident_mb
 from benchmarks.questions import open_questions
 from benchmarks.samples import loop_film, sample_film
-from benchmarks.serving import START_S, running_server
+from benchmarks.serving import START_S, cache_mb, running_server
 from llama_vid.access_tokens import create_token
 from llama_vid.clients import Client
 from llama_vid.clients.protocol import ResponseDone, TextDelta
@@ -323,17 +322,7 @@ async def _ask(client: Client, question: str, tally: Tally) -> None:
 
 async def _sample(http: httpx.AsyncClient, pid: int, token: str, began: float) -> Sample:
     text = (await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})).text
-    cached = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("llama_vid_camera_kv_cache"))
-    return Sample(time.monotonic() - began, _resident_mb(pid), cached / 1e6, _cpu_s(pid))
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return Sample(time.monotonic() - began, resident_mb(pid), cache_mb(text), cpu_s(pid))
 
 
 if __name__ == "__main__":

@@ -25,24 +25,21 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from benchmarks.cameras import own_cpu_s, resident_mb
 from benchmarks.capacity import Costs, predicted
+from benchmarks.processes import family, own_cpu_s, resident_mb
+from benchmarks.reel import Recording
 from benchmarks.samples import sample_film
 from llama_vid.alert_desk import PAUSE
 from llama_vid.cluster_ray import ClusterOptions, RayCluster, set_environment
-from llama_vid.errors import EndOfStream, LlamaVidError
+from llama_vid.errors import LlamaVidError
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.model import LLaMAVID
 from llama_vid.model_loading import token_maker
 from llama_vid.settings import Config
-from llama_vid.stream.file import FileSource
-from llama_vid.stream.frame import Frame
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 
 CAMERAS: Final = 8
 FIT: Final = 4  # cameras whose figures predict those of CAMERAS
@@ -141,38 +138,6 @@ class ClusterFigures:
         }
 
 
-class Film:
-    """The frames of a recording with its own times, four a second."""
-
-    state: SourceState = "live"
-
-    def __init__(self, path: Path) -> None:
-        self._frames = list(FileSource(path))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    async def recv(self) -> Frame:
-        """The next frame."""
-        if not self._frames:
-            raise EndOfStream("the film is over")
-        await asyncio.sleep(0.25)
-        return self._frames.pop(0)
-
-    @property
-    def stats(self) -> SourceStats:
-        """Nothing is counted."""
-        return SourceStats()
-
-    def on_state(self, callback: StateCallback) -> None:
-        """It never changes."""
-
-
 def proportional_mb(number: int) -> float:
     """A process's memory in megabytes; what several share (libraries: half a gigabyte of torch) is shared out."""
     with contextlib.suppress(OSError):
@@ -184,24 +149,12 @@ def proportional_mb(number: int) -> float:
 
 def processes() -> dict[str, tuple[float, float]]:
     """Processor seconds and megabytes of this process's descendants and itself, by part of the cluster."""
-    parents: dict[int, int] = {}
-    figures: dict[int, tuple[str, float]] = {}
-    ticks = os.sysconf("SC_CLK_TCK")
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            after = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-            name = (folder / "cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-            number = int(folder.name)
-            parents[number] = int(after[1])
-            figures[number] = (name, (int(after[11]) + int(after[12])) / ticks)
-    ours = {os.getpid()}
-    while grown := {number for number, parent in parents.items() if parent in ours} - ours:
-        ours |= grown
     found: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
-    for number in ours & figures.keys():
-        name, used = figures[number]
+    for number, used in family().items():
+        try:
+            name = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        except OSError:  # it has ended
+            continue
         resident = proportional_mb(number)
         role = next((role for begin, role in ROLES.items() if name.startswith(begin)), "ray_itself")
         role = "front" if number == os.getpid() else role
@@ -277,7 +230,7 @@ async def _answer(session: Any, question: str) -> str:
 
 async def _shown(model: Any, film: Path) -> list[str]:
     """A film's answers."""
-    async with model.watch(Film(film), name="film") as session:
+    async with model.watch(Recording(film), name="film") as session:
         await session.wait_watched(9.5)
         return [await _answer(session, question) for question in QUESTIONS]
 

@@ -11,7 +11,6 @@ evenly, one frame every 24 seconds. Without LLAMA_VID_DATA the sample films are 
 from __future__ import annotations
 
 import gc
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.processes import resident_mb
 from benchmarks.quiet_camera import EVENT_SECONDS, Event, Picture, QuietCamera, empty_scene, planned
 from benchmarks.samples import sample_film
 from evaluation.clips import YesNo, read_yesno
@@ -122,7 +122,8 @@ def measure(runs: int | None = None, *, seconds: int = SECONDS, clips: int | Non
             day.see(second, frame)
             if second + 1 in (min(3600, seconds), seconds):
                 day.settle()
-                hours.append((_resident_mb(), day.watching.memory.cached_bytes / 1e6))
+                gc.collect()
+                hours.append((resident_mb(), day.watching.memory.cached_bytes / 1e6))
         watch_s = time.perf_counter() - started
         thin = _Memory(model)
         for second in range(0, seconds, THINNED):
@@ -259,13 +260,6 @@ def _seconds(call: Callable[[], object]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
-
-
-def _resident_mb() -> float:
-    """Memory of this process in RAM now, in 10^6 bytes."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
+
+from benchmarks.processes import resident_mb
+from benchmarks.serving import cache_mb
 
 LOOK_S: Final = 0.25
 #: Seconds between two frames of a camera of one a second that are no miss yet: each is placed by the media's clock.
@@ -117,9 +118,4 @@ class Keeping:
 
     async def _memory(self) -> Memory:
         text = (await self._http.get("/metrics")).text
-        cached = [line for line in text.splitlines() if line.startswith("llama_vid_camera_kv_cache")]
-        return Memory(_resident_mb(self._pid), sum(float(line.split()[-1]) for line in cached) / 1e6)
-
-
-def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        return Memory(resident_mb(self._pid), cache_mb(text))

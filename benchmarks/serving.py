@@ -40,3 +40,9 @@ def running_server(settings: Path, log: Path) -> Iterator[tuple[str, int]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def cache_mb(metrics: str) -> float:
+    """The cameras' KV caches by what `GET /metrics` says, in 10^6 bytes."""
+    lines = [line for line in metrics.splitlines() if line.startswith("llama_vid_camera_kv_cache")]
+    return sum(float(line.split()[-1]) for line in lines) / 1e6

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import select
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.processes import cpu_s
 from benchmarks.samples import loop_film, sample_film
 from llama_vid.errors import ConfigError
 
@@ -93,8 +93,7 @@ class Wall:
     def cpu_s(self) -> float:
         """Seconds of processor time that the cameras' process has taken."""
         assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._process.pid)
 
 
 def quiet_films(folder: Path, seconds: int, *, variants: int = VARIANTS) -> list[Path]:

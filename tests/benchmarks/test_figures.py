@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from benchmarks.asking import percentile
-from benchmarks.cameras import Cameras, Load, Stage, own_cpu_s, resident_mb
+from benchmarks.cameras import Cameras, Load, Stage
 from benchmarks.pictures import SCENE, narrowed, scenes, shuffled
+from benchmarks.processes import own_cpu_s, resident_mb
 from benchmarks.questions import open_questions
 from benchmarks.recompute import Pair, Recompute
 from benchmarks.run import BENCHMARKS

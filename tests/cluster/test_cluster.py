@@ -8,24 +8,22 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks.processes import family
+from benchmarks.reel import Recording
 from llama_vid.cluster_ray import RayCluster
-from llama_vid.errors import EndOfStream, LlamaVidError
+from llama_vid.errors import LlamaVidError
 from llama_vid.llm.rules.rule import Rule
 from llama_vid.memory.alerts import AlertChange
 from llama_vid.memory.journal import Journal
 from llama_vid.model import LLaMAVID
-from llama_vid.stream.file import FileSource
-from llama_vid.stream.frame import Frame
-from llama_vid.stream.source import SourceState, SourceStats, StateCallback
 from tests.cluster.tiny import TinyParts
+from tests.peers.waiting import until
 
 if TYPE_CHECKING:  # they import Ray, which may not be installed
     from llama_vid.cluster_model import ClusterModel, ClusterSession
@@ -43,15 +41,6 @@ QUESTIONS = (
 )
 
 
-async def until(there: Callable[[], Any], seconds: float = 20) -> None:
-    """Wait for something that other processes bring about."""
-    async with asyncio.timeout(seconds):
-        while True:
-            if there():
-                return
-            await asyncio.sleep(0.02)
-
-
 async def answer(session: Any, question: str) -> str:
     async for piece in session.ask(question):
         if piece.answer is not None:
@@ -59,38 +48,8 @@ async def answer(session: Any, question: str) -> str:
     raise AssertionError("no answer")
 
 
-class Film:
-    """The frames of a recording, at the times that they have there."""
-
-    state: SourceState = "live"
-
-    def __init__(self, path: Path) -> None:
-        self._frames = list(FileSource(path))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    async def recv(self) -> Frame:
-        if not self._frames:
-            raise EndOfStream("over")
-        await asyncio.sleep(0.05)
-        return self._frames.pop(0)
-
-    @property
-    def stats(self) -> SourceStats:
-        return SourceStats()
-
-    def on_state(self, callback: StateCallback) -> None:
-        return None
-
-
 async def test_answers_are_those_of_one_process(model: ClusterModel, parts: TinyParts, colour_film: Path) -> None:
-    async with model.watch(Film(colour_film), name="same") as session:
+    async with model.watch(Recording(colour_film, pause=0.05), name="same") as session:
         await until(lambda: session.watched_s >= 16)
         found = [await answer(session, question) for question in QUESTIONS]
         moments = await session.search("something blue")
@@ -98,7 +57,7 @@ async def test_answers_are_those_of_one_process(model: ClusterModel, parts: Tiny
         assert session.tokens.frames == 16
     alone = LLaMAVID(parts.alone(), zone=UTC)
     try:
-        async with alone.watch(Film(colour_film), name="same") as here:
+        async with alone.watch(Recording(colour_film, pause=0.05), name="same") as here:
             await here.wait_watched(16)
             assert [await answer(here, question) for question in QUESTIONS] == found
             best = (await here.search("something blue"))[0]
@@ -209,19 +168,6 @@ async def test_the_past_is_read_from_the_worker_and_from_the_folder(model: Clust
     assert journal.cameras() == ["past"]
 
 
-def descendants() -> set[int]:
-    """This process and all that it started."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                parents[int(folder.name)] = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-    ours = {os.getpid()}
-    while grown := {number for number, parent in parents.items() if parent in ours} - ours:
-        ours |= grown
-    return ours
-
-
 def listening() -> dict[str, str]:
     """The sockets of this machine that listen, by inode: the address in hexadecimal."""
     found = {}
@@ -236,7 +182,7 @@ def listening() -> dict[str, str]:
 def test_ray_listens_on_this_machine_alone(ray_cluster: RayCluster) -> None:
     there = listening()
     open_to_all = []
-    for number in descendants():
+    for number in family():
         with contextlib.suppress(OSError):
             for file in Path(f"/proc/{number}/fd").iterdir():
                 with contextlib.suppress(OSError):
@@ -252,7 +198,7 @@ def test_ray_listens_on_this_machine_alone(ray_cluster: RayCluster) -> None:
 def test_its_processes_are_as_nice_as_the_program(ray_cluster: RayCluster) -> None:
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     found = []
-    for number in descendants():
+    for number in family():
         with contextlib.suppress(OSError):
             found.append(os.getpriority(os.PRIO_PROCESS, int(number)))
     assert len(found) >= 4, "workers, tower, language model's host"
