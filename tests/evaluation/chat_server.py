@@ -8,22 +8,21 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tests.conftest import read_second
+from tests.peers.threaded import ThreadedServer
 
 KEY = "sk-test-0123456789"
 #: Tokens that a picture costs here, and the words of a message beside its own.
 PICTURE_TOKENS, MESSAGE_TOKENS = 85, 8
 
 
-class ChatServer:
+class ChatServer(ThreadedServer):
     """`with ChatServer() as server: server.url`. It says yes about a film that begins with picture 0, no about others,
     and "Blue." to anything but a yes/no question. `failures` are HTTP statuses that the next requests get instead.
     """
@@ -51,12 +50,11 @@ class ChatServer:
             def log_message(self, format: str, *arguments: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="chat server")
+        super().__init__(Handler, "chat server")
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self.port}/v1"
 
     def answer(self, path: str, bearer: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.requests.append(asked)
@@ -78,17 +76,6 @@ class ChatServer:
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": said}}
         found = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": asked["model"]}
         return 200, found | {"choices": [choice]} | ({"usage": usage} if self.counts else {})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _picture(url: str) -> int:

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 import functools
 import http.server
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import av
 
+from tests.peers.threaded import ThreadedServer
 
-class WebServer:
+
+class WebServer(ThreadedServer):
     """`with WebServer(folder) as server: server.url("film.mp4")`. `/live.m3u8` plays the folder's pieces as if live."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        handler = functools.partial(_Handler, directory=str(folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="web server", daemon=True)
-        self.port = int(self._server.server_address[1])
+        super().__init__(functools.partial(_Handler, directory=str(folder)), "web server")
 
     def url(self, path: str, sign_in: str = "") -> str:
         return f"http://{sign_in}127.0.0.1:{self.port}/{path}"
 
     def __enter__(self) -> Self:
         _Handler.started = time.monotonic()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return super().__enter__()
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

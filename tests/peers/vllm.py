@@ -18,11 +18,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+
+from tests.peers.threaded import ThreadedServer
 
 
 class Refused(Exception):
@@ -35,7 +37,7 @@ class Refused(Exception):
         self.body = {"error": {"message": message, "type": kind, "param": param, "code": status}}
 
 
-class FakeVllm:
+class FakeVllm(ThreadedServer):
     """`with FakeVllm(module, tokenizer) as server: server.url`.
 
     `trouble` says what befalls the next requests for completions, one each: "503", "500", "401", "302", "page", "hang"
@@ -67,22 +69,14 @@ class FakeVllm:
         self.known: set[bytes] = set()
         self.cached: list[int] = []  # tokens that the prefix cache spared, by prompt
         self.lock = threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="vllm", daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        super().__init__(self._handler(), "vllm")
+        self.url = f"http://127.0.0.1:{self.port}"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
 
     @property
     def embedding(self) -> Tensor:
